@@ -1,0 +1,19 @@
+//! What a run leaves behind, and what is said about it.
+//!
+//! Simulator, checkers and reports share these types and nothing else: an
+//! [`Event`] stream, a history of [`Op`]s, and a [`Verdict`] for each check.
+//! All times are true nanoseconds since the start of the run, which no node's
+//! clock shows.
+
+mod event;
+mod history;
+mod op;
+mod run;
+mod verdict;
+
+pub use event::{DropReason, Event, FaultPhase, Kind, RunPhase};
+pub use history::{FORMAT, FormatVersion, HistoryError, read_history, write_history};
+pub use op::{Op, Outcome, Target, Why};
+pub use run::{Run, Stats, Summary};
+pub use squall_api::{Code, Request as Call, Response as Ret, Status};
+pub use verdict::{Check, Fact, Fingerprint, Reason, Verdict, Witness, seconds};

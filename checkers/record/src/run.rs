@@ -1,0 +1,134 @@
+//! One run and what came of it.
+
+use crate::{Check, Event, Op, Verdict};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// One run, judged: what `run.json` holds, and what reports fold over.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// The scenario's name.
+    pub scenario: String,
+    /// The seed.
+    pub seed: u64,
+    /// The planted bugs, by name.
+    pub bugs: Vec<String>,
+    /// The world it ran in: `madsim` or `turmoil`.
+    pub world: String,
+    /// The rolling hash over all events and payloads: equal for equal runs.
+    pub hash: String,
+    /// Every check of the run, in the order in which they were made.
+    pub checks: Vec<Check>,
+    /// Why the run proves nothing, if it does not: a fault that never fired,
+    /// too few operations. Such a run is inconclusive even if all checks pass.
+    pub inconclusive: Vec<String>,
+    /// What was counted.
+    pub stats: Stats,
+}
+
+impl Summary {
+    /// The first check that failed.
+    pub fn failure(&self) -> Option<&Check> {
+        self.checks
+            .iter()
+            .find(|c| matches!(c.verdict, Verdict::Fail(_)))
+    }
+}
+
+/// What was counted in a run. Sums over runs are sums of the fields.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Stats {
+    /// Simulated time in nanoseconds.
+    pub simulated_ns: u64,
+    /// Events, kept or not.
+    pub events: u64,
+    /// Operations that returned ok.
+    pub ops_ok: u64,
+    /// Operations that certainly had no effect.
+    pub ops_refused: u64,
+    /// Operations whose outcome the client never learned.
+    pub ops_unknown: u64,
+    /// Of the unknown writes, those that were applied.
+    pub unknown_applied: u64,
+    /// Of the unknown writes, those that never were.
+    pub unknown_not_applied: u64,
+    /// Transactions among the operations that returned ok.
+    pub txns_ok: u64,
+    /// Distinct keys that operations named.
+    pub keys: u64,
+    /// Faults in the schedule.
+    pub faults_planned: u64,
+    /// Faults that set in.
+    pub faults_fired: u64,
+    /// Process starts after the first, per run.
+    pub restarts: u64,
+    /// Leaders elected.
+    pub elections: u64,
+    /// Leader's snapshots that followers installed.
+    pub snapshots_installed: u64,
+    /// Messages that arrived between members.
+    pub messages: u64,
+    /// Syncs of a file that ended.
+    pub syncs: u64,
+    /// How often each named point of the code was passed.
+    pub marks: BTreeMap<String, u64>,
+}
+
+impl Stats {
+    /// Adds another run's counts.
+    pub fn add(&mut self, other: &Stats) {
+        let Stats {
+            simulated_ns,
+            events,
+            ops_ok,
+            ops_refused,
+            ops_unknown,
+            unknown_applied,
+            unknown_not_applied,
+            txns_ok,
+            keys,
+            faults_planned,
+            faults_fired,
+            restarts,
+            elections,
+            snapshots_installed,
+            messages,
+            syncs,
+            marks,
+        } = other;
+        self.simulated_ns += simulated_ns;
+        self.events += events;
+        self.ops_ok += ops_ok;
+        self.ops_refused += ops_refused;
+        self.ops_unknown += ops_unknown;
+        self.unknown_applied += unknown_applied;
+        self.unknown_not_applied += unknown_not_applied;
+        self.txns_ok += txns_ok;
+        self.keys += keys;
+        self.faults_planned += faults_planned;
+        self.faults_fired += faults_fired;
+        self.restarts += restarts;
+        self.elections += elections;
+        self.snapshots_installed += snapshots_installed;
+        self.messages += messages;
+        self.syncs += syncs;
+        for (mark, n) in marks {
+            *self.marks.entry(mark.clone()).or_default() += n;
+        }
+    }
+}
+
+/// A run with everything that was kept of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    /// The judged run.
+    pub summary: Summary,
+    /// Every operation, by invocation.
+    pub history: Vec<Op>,
+    /// The events that were kept: all of them if the run was recorded, the
+    /// notable ones (phases, faults, starts, ends, roles, violations) if not.
+    pub events: Vec<Event>,
+    /// Every drawn fault made concrete, as TOML that replays without the RNG.
+    pub schedule: String,
+}

@@ -1,0 +1,102 @@
+//! What a member is told when it opens.
+
+use crate::{Bugs, Disk};
+use rand_chacha::ChaCha8Rng;
+use std::sync::Arc;
+
+/// A member's settings. Durations are nanoseconds of its monotonic clock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The cluster's id: frames of another cluster are refused.
+    pub cluster: u64,
+    /// This member's id; never 0.
+    pub id: u64,
+    /// The voting members, this one among them.
+    pub voters: Vec<u64>,
+    /// The shortest election timeout; each one is drawn from `[t, 2t)`.
+    pub election_timeout: u64,
+    /// How often a leader sends heartbeats.
+    pub heartbeat: u64,
+    /// How long a request may wait before the member answers that it timed out.
+    pub request_timeout: u64,
+    /// A WAL segment is closed when it has grown past this many bytes.
+    pub wal_segment_bytes: u64,
+    /// The log is compacted each time this many more entries were applied.
+    pub snapshot_entries: u64,
+    /// Entries kept behind the compaction point for followers that lag a little.
+    pub catch_up_entries: u64,
+    /// The backend commits at the latest this long after the first change...
+    pub backend_commit_interval: u64,
+    /// ... or when this many entries are waiting.
+    pub backend_commit_entries: u64,
+    /// redb's page cache in bytes.
+    pub backend_cache_bytes: usize,
+    /// Operations allowed in a transaction, as etcd's `--max-txn-ops`.
+    pub max_txn_ops: usize,
+    /// Bytes allowed in a request, as etcd's `--max-request-bytes`.
+    pub max_request_bytes: usize,
+}
+
+impl Config {
+    /// etcd's defaults for member `id` of a cluster of `voters`.
+    pub fn new(cluster: u64, id: u64, voters: Vec<u64>) -> Config {
+        Config {
+            cluster,
+            id,
+            voters,
+            election_timeout: 1_000_000_000,
+            heartbeat: 100_000_000,
+            request_timeout: 7_000_000_000,
+            wal_segment_bytes: 64 << 20,
+            snapshot_entries: 10_000,
+            catch_up_entries: 5_000,
+            backend_commit_interval: 100_000_000,
+            backend_commit_entries: 10_000,
+            backend_cache_bytes: 1 << 20,
+            max_txn_ops: 128,
+            max_request_bytes: 3 << 19,
+        }
+    }
+
+    /// Whether a member can run with these settings.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        if self.id == 0 || self.voters.contains(&0) {
+            return Err(ConfigError("member id 0 is reserved for \"nobody\"".into()));
+        }
+        if !self.voters.contains(&self.id) {
+            return Err(ConfigError(format!(
+                "member {} is not among the voters {:?}",
+                self.id, self.voters
+            )));
+        }
+        if self.heartbeat == 0 || self.election_timeout < 5 * self.heartbeat {
+            return Err(ConfigError(format!(
+                "election timeout {} ms should be at least 5 times the heartbeat interval {} ms",
+                self.election_timeout / 1_000_000,
+                self.heartbeat / 1_000_000
+            )));
+        }
+        if self.snapshot_entries == 0 || self.backend_commit_entries == 0 {
+            return Err(ConfigError("batch sizes must not be 0".into()));
+        }
+        Ok(())
+    }
+}
+
+/// Why settings cannot work, in a sentence.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(pub String);
+
+/// Everything that a member gets from outside, besides its inputs.
+#[derive(Debug)]
+pub struct Env {
+    /// Where it keeps its files.
+    pub disk: Arc<dyn Disk>,
+    /// Its only source of randomness.
+    pub rng: ChaCha8Rng,
+    /// The bugs planted in it.
+    pub bugs: Bugs,
+    /// Its settings.
+    pub cfg: Config,
+}

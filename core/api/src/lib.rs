@@ -1,0 +1,52 @@
+//! What crosses between a member of the store and whoever hosts it.
+//!
+//! A leaf: everybody may depend on it, and it knows neither the store nor a
+//! simulator. It holds
+//!
+//! * [`pb`]: etcd v3's own protobuf messages, and [`Request`] / [`Response`],
+//!   the calls a member answers;
+//! * [`PeerFrame`]: a Raft message on its way between two members;
+//! * the seams through which a member meets the world: [`Now`], [`Disk`] and
+//!   [`File`], [`Input`] and [`Effect`], the random generator in [`Env`];
+//! * [`Machine`], [`Host`] and [`drive`]: the one loop that runs a member in
+//!   every world, simulated or real;
+//! * [`Bugs`]: the planted bugs that prove a testbed finds bugs.
+
+mod bugs;
+mod config;
+mod disk;
+mod drive;
+mod frame;
+mod json;
+mod machine;
+mod request;
+mod status;
+mod view;
+
+pub use bugs::{Bug, Bugs};
+pub use config::{Config, ConfigError, Env};
+pub use disk::{Disk, File, NoStamp, Open, Stamp, SyncId};
+pub use drive::{Host, drive};
+pub use frame::{FRAME_HEADER_LEN, FrameError, MAX_FRAME_LEN, PeerFrame, VERSION};
+pub use machine::{
+    Effect, Effects, Fatal, Input, LaneMsg, Machine, Now, OpenError, ReqId, SessionId,
+};
+pub use raft_proto::eraftpb;
+pub use request::{Request, Response};
+pub use status::{Code, Status};
+pub use view::{ApplyView, EntryId, LogChange, RaftView, Role, View};
+
+/// etcd's messages, generated from `proto/`.
+#[expect(missing_docs, reason = "generated; etcd documents its messages")]
+pub mod pb {
+    /// Key-value pairs and events as etcd stores them.
+    pub mod mvccpb {
+        include!(concat!(env!("OUT_DIR"), "/mvccpb.rs"));
+    }
+    /// Requests and responses.
+    pub mod etcdserverpb {
+        include!(concat!(env!("OUT_DIR"), "/etcdserverpb.rs"));
+    }
+    pub use etcdserverpb::*;
+    pub use mvccpb::{Event, KeyValue};
+}

@@ -1,0 +1,234 @@
+//! A member without I/O: inputs in, effects out.
+
+use crate::{Config, ConfigError, PeerFrame, Request, Response, Stamp, Status, SyncId, View};
+use bytes::Bytes;
+use raft_proto::eraftpb::{Entry, Snapshot};
+use std::io;
+use std::sync::Arc;
+
+/// Names one request of one member's life; the host picks it and sees it again
+/// in the reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReqId(pub u64);
+
+/// Names a client connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(pub u64);
+
+/// The two clocks of a node, in nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Now {
+    /// Monotonic: may drift and freeze, never goes back. Timers use it.
+    pub mono: u64,
+    /// Wall clock, since 1970: may step in either direction. For people only.
+    pub wall: u64,
+}
+
+/// What happens to a lane.
+#[derive(Debug)]
+pub enum Input {
+    /// The deadline that the lane asked for has come.
+    Deadline,
+    /// A clean stop: finish what is cheap, then end with [`Fatal::Stopped`].
+    Stop,
+    /// A frame from another member. To the Raft lane.
+    Peer(PeerFrame),
+    /// A frame to this member could not be delivered. To the Raft lane.
+    Unreachable(u64),
+    /// A message from the other lane.
+    Lane(LaneMsg),
+    /// A sync started with [`File::start_sync`](crate::File::start_sync) has
+    /// ended. To the Raft lane.
+    Synced {
+        /// Which one.
+        id: SyncId,
+        /// How.
+        result: io::Result<()>,
+    },
+    /// A client's call. To the apply lane, which answers it in every case but
+    /// the end of the member.
+    Request {
+        /// Echoed in the reply.
+        id: ReqId,
+        /// The connection it came from.
+        session: SessionId,
+        /// What is asked.
+        req: Request,
+    },
+    /// A client connection is gone: nobody waits for its replies any more.
+    Closed(SessionId),
+}
+
+/// What the two lanes of one member tell each other, in order and without loss.
+#[derive(Debug, Clone)]
+pub enum LaneMsg {
+    // Apply lane to Raft lane.
+    /// Replicate `data` under the unique id `id`.
+    Propose {
+        /// Unique over members and incarnations.
+        id: u64,
+        /// An encoded `InternalRaftRequest`.
+        data: Bytes,
+    },
+    /// Confirm leadership for the reads known as `ctx`.
+    ReadIndex {
+        /// Echoed in [`LaneMsg::Readable`] or [`LaneMsg::Refused`].
+        ctx: u64,
+    },
+    /// The state machine has come this far.
+    Applied {
+        /// Index of the last entry applied.
+        index: u64,
+        /// Index of the last entry whose effects are durable in the backend:
+        /// the log may be compacted up to here.
+        durable: u64,
+    },
+    /// A snapshot of the state machine for a lagging follower, as asked for.
+    Snapshot(Box<Snapshot>),
+    /// The backend now *is* this snapshot, durably (data left out).
+    Installed(Box<Snapshot>),
+
+    // Raft lane to apply lane.
+    /// These entries are committed: apply them, in order.
+    Committed(Vec<Entry>),
+    /// Reads known as `ctx` may be served once `index` is applied.
+    Readable {
+        /// Which reads.
+        ctx: u64,
+        /// The commit index when they were asked.
+        index: u64,
+    },
+    /// A proposal or a read was refused before it left this member.
+    Refused {
+        /// The proposal's id, or the read's ctx.
+        id: u64,
+    },
+    /// A follower needs a snapshot: answer with [`LaneMsg::Snapshot`].
+    WantSnapshot,
+    /// Replace the state machine by this snapshot.
+    Install(Box<Snapshot>),
+    /// Whom this member follows, and in which term (for headers and status).
+    Leader {
+        /// Current term.
+        term: u64,
+        /// The leader's id, 0 if unknown.
+        leader: u64,
+    },
+}
+
+/// What a lane wants done.
+#[derive(Debug)]
+pub enum Effect {
+    /// Send a frame to another member; it may get lost.
+    Send(PeerFrame),
+    /// Answer a request.
+    Reply {
+        /// Whose answer it is.
+        id: ReqId,
+        /// The answer.
+        result: Result<Response, Status>,
+        /// Whether no further answer to the same request follows.
+        last: bool,
+    },
+    /// Tell the other lane.
+    Lane(LaneMsg),
+    /// A named point in the code was passed.
+    Mark(&'static str),
+    /// What invariants look at.
+    View(View),
+}
+
+/// The effects of one step, each stamped with the disk time spent before it.
+pub struct Effects {
+    stamp: Arc<dyn Stamp>,
+    items: Vec<(u64, Effect)>,
+}
+
+impl Effects {
+    /// An empty list that takes its stamps from `stamp`.
+    pub fn new(stamp: Arc<dyn Stamp>) -> Effects {
+        Effects {
+            stamp,
+            items: Vec::new(),
+        }
+    }
+
+    /// Adds an effect, stamped with the time spent so far.
+    pub fn push(&mut self, effect: Effect) {
+        let spent = self.stamp.spent();
+        debug_assert!(
+            self.items.last().is_none_or(|(at, _)| *at <= spent),
+            "time spent in a step never goes back"
+        );
+        self.items.push((spent, effect));
+    }
+
+    /// Passes a named point in the code.
+    pub fn mark(&mut self, name: &'static str) {
+        self.push(Effect::Mark(name));
+    }
+
+    /// Takes all effects out, in order, as (nanoseconds into the step, effect).
+    pub fn drain(&mut self) -> impl Iterator<Item = (u64, Effect)> + '_ {
+        self.items.drain(..)
+    }
+
+    /// Whether there is nothing to release.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+}
+
+/// Why a lane ended. These are expected ends; a panic is always a bug.
+#[derive(Debug, thiserror::Error)]
+pub enum Fatal {
+    /// It was asked to stop, and did so cleanly.
+    #[error("stopped cleanly")]
+    Stopped,
+    /// The disk failed; what it holds can no longer be trusted to grow.
+    #[error("disk failed: {0}")]
+    Disk(#[from] io::Error),
+    /// The member was removed from its cluster.
+    #[error("removed from the cluster")]
+    Removed,
+    /// Its data contradicts itself; the text says what, where, and what to do.
+    #[error("data is corrupt: {0}")]
+    Corrupt(String),
+}
+
+/// Why a member could not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Its settings cannot work.
+    #[error("bad settings: {0}")]
+    Config(#[from] ConfigError),
+    /// The disk failed.
+    #[error("disk failed: {0}")]
+    Disk(#[from] io::Error),
+    /// Its data contradicts itself; the text says what, where, and what to do.
+    #[error("data is corrupt: {0}")]
+    Corrupt(String),
+    /// The data belongs to another member or cluster.
+    #[error("data belongs to member {found_member} of cluster {found_cluster}, not to member {} of cluster {}", .expected.id, .expected.cluster)]
+    Identity {
+        /// The cluster in the data.
+        found_cluster: u64,
+        /// The member in the data.
+        found_member: u64,
+        /// The settings that it was opened with.
+        expected: Box<Config>,
+    },
+}
+
+/// A lane: one of the two sequential halves of a member.
+///
+/// Call [`step`](Machine::step) for every input, in order; release its effects
+/// at their stamps; give [`Input::Deadline`] once the clock has reached
+/// [`deadline`](Machine::deadline). After an `Err` the lane must not be stepped
+/// again.
+pub trait Machine: Send {
+    /// Handles one input.
+    fn step(&mut self, now: Now, input: Input, fx: &mut Effects) -> Result<(), Fatal>;
+    /// Monotonic time of the next timer, in nanoseconds.
+    fn deadline(&self) -> Option<u64>;
+}

@@ -1,0 +1,102 @@
+//! What a member shows of itself to whoever checks its invariants from
+//! outside. Views carry no obligation: a host may drop them all.
+
+/// A Raft role, named as in the paper.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the paper's terms")]
+pub enum Role {
+    Follower,
+    Candidate,
+    Leader,
+}
+
+impl Role {
+    /// The role as a word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Role::Follower => "follower",
+            Role::Candidate => "candidate",
+            Role::Leader => "leader",
+        }
+    }
+}
+
+/// One log entry, as far as invariants care.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EntryId {
+    /// The term in which the entry was proposed.
+    pub term: u64,
+    /// A digest of index, term, type and data.
+    pub digest: u64,
+}
+
+/// How the in-memory log changed: everything at and after `from` is now
+/// exactly `entries`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogChange {
+    /// Index of the first entry that may differ from before.
+    pub from: u64,
+    /// The entries from there to the end of the log.
+    pub entries: Vec<EntryId>,
+}
+
+/// The Raft lane's state after a step that changed it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RaftView {
+    /// Current term.
+    pub term: u64,
+    /// Whom it voted for in this term; 0 for nobody.
+    pub vote: u64,
+    /// Its role.
+    pub role: Role,
+    /// The leader it follows; 0 if it knows none.
+    pub leader: u64,
+    /// Highest index known to be committed.
+    pub commit: u64,
+    /// First index still in the log.
+    pub first_index: u64,
+    /// Last index of the log.
+    pub last_index: u64,
+    /// What changed in the log, if anything did. The first view after opening
+    /// carries the whole log.
+    pub log: Option<LogChange>,
+}
+
+/// One step of the state machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApplyView {
+    /// Index of the entry that was applied, or of the snapshot installed.
+    pub index: u64,
+    /// What was applied there.
+    pub entry: EntryId,
+    /// The proposal's unique id; 0 for entries that carry none.
+    pub proposal: u64,
+    /// The store's revision after it.
+    pub revision: i64,
+    /// A digest chained over every change of the state so far. Replicas that
+    /// applied the same entries to the same state have the same one.
+    pub state: u64,
+}
+
+/// Something a member shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum View {
+    /// The Raft lane changed.
+    Raft(RaftView),
+    /// Request `req` was proposed to Raft under the unique id `proposal`.
+    Proposed {
+        /// The host's id of the request.
+        req: crate::ReqId,
+        /// The id under which it will be applied.
+        proposal: u64,
+    },
+    /// An entry was applied.
+    Applied(ApplyView),
+    /// The state machine was replaced by a leader's snapshot.
+    Installed(ApplyView),
+    /// The member opened with this much already applied and durable.
+    Opened(ApplyView),
+}
