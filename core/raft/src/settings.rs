@@ -1,0 +1,114 @@
+//! What a Raft node is told when it starts.
+
+use raft_proto::eraftpb::{Entry, HardState};
+use squall_api::Bugs;
+use std::fmt;
+
+/// A node's settings. Durations are nanoseconds of its monotonic clock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// This node's id; never 0.
+    pub id: u64,
+    /// The voting members, this one among them.
+    pub voters: Vec<u64>,
+    /// The shortest election timeout; each one is drawn from `[t, 2t)`.
+    pub election_timeout: u64,
+    /// How often a leader sends heartbeats.
+    pub heartbeat: u64,
+    /// An append carries entries up to this many bytes, but always one.
+    pub max_append_bytes: u64,
+    /// Appends that may be under way to one follower without an answer.
+    pub max_inflight: usize,
+    /// The bugs planted in it.
+    pub bugs: Bugs,
+}
+
+/// The entry before the first one in the log: (0, 0) at birth, later the last
+/// entry that was compacted away or came as a snapshot.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LogBase {
+    /// Its index.
+    pub index: u64,
+    /// Its term.
+    pub term: u64,
+}
+
+/// What was durable when the node opened.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Restored {
+    /// Term, vote and commit as last persisted.
+    pub hard_state: HardState,
+    /// Where the log starts.
+    pub base: LogBase,
+    /// The log after `base`, without gaps.
+    pub entries: Vec<Entry>,
+    /// Index of the last entry whose effects the state machine has.
+    pub applied: u64,
+}
+
+impl Restored {
+    /// Drops a log that the state machine has overtaken, and says whether it
+    /// did: a crash between a snapshot's installation and the reset of the log
+    /// leaves a log that ends before `applied`, or has another entry there.
+    /// The owner must persist the new `base` before it persists anything else.
+    pub fn reconcile(&mut self, applied: LogBase) -> bool {
+        self.applied = applied.index;
+        if applied.index <= self.base.index {
+            return false;
+        }
+        let in_log = self
+            .entries
+            .get((applied.index - self.base.index - 1) as usize);
+        if in_log.is_some_and(|entry| entry.term == applied.term) {
+            return false;
+        }
+        self.base = applied;
+        self.entries.clear();
+        self.hard_state.commit = applied.index;
+        true
+    }
+
+    /// Whether a node can start from this; says what contradicts what if not.
+    pub fn validate(&self) -> Result<(), String> {
+        let mut before = self.base;
+        for entry in &self.entries {
+            if Some(entry.index) != before.index.checked_add(1) || entry.term < before.term {
+                return Err(format!(
+                    "log entry {} of term {} cannot follow entry {} of term {}",
+                    entry.index, entry.term, before.index, before.term
+                ));
+            }
+            before = LogBase {
+                index: entry.index,
+                term: entry.term,
+            };
+        }
+        if self.hard_state.commit > before.index {
+            return Err(format!(
+                "the hard state says that index {} is committed, but the log ends at {}",
+                self.hard_state.commit, before.index
+            ));
+        }
+        if self.applied < self.base.index || self.applied > before.index {
+            return Err(format!(
+                "index {} is applied, but the log runs from {} to {}",
+                self.applied,
+                self.base.index + 1,
+                before.index
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// A proposal or a read has nobody to go to: no leader is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoLeader;
+
+impl fmt::Display for NoLeader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no leader is known")
+    }
+}
+
+impl std::error::Error for NoLeader {}
