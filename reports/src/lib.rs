@@ -1,1 +1,28 @@
-//! placeholder
+//! Reports: folds over one stream of [`SweepEvent`]s.
+//!
+//! A sweep tells what it does as events, in an order that does not depend on
+//! threads. Everything a person or a program reads of it is folded from them:
+//! [`Totals`] counts, [`screen`] draws one terminal screen, [`Document`] is the
+//! same as JSON. An [`Explanation`] is data first, and rendered from there.
+//!
+//! Text is drawn with ANSI styles as decoration only; whoever prints it strips
+//! them where they are not wanted.
+
+mod describe;
+mod event;
+mod explanation;
+mod json;
+mod screen;
+mod story;
+mod style;
+mod table;
+mod totals;
+
+pub use describe::{call, event as describe_event, outcome, span};
+pub use event::{
+    ExitInfo, Finding, Finished, Hunted, RunFinished, RunVerdict, Started, SweepEvent,
+};
+pub use explanation::{Beat, Commands, Explanation, OpRow, OtherFailure};
+pub use json::{DOCUMENT, Document};
+pub use screen::{explain, screen};
+pub use totals::{Tally, Totals};

@@ -1,0 +1,169 @@
+//! The story of a failure: the few events around the witness that a person
+//! would tell, by time.
+
+use crate::describe;
+use crate::explanation::Beat;
+use squall_api::Role;
+use squall_record::{Event, FaultPhase, Kind, Op, Outcome, Witness, seconds};
+use std::cmp::Reverse;
+
+/// A story is read, not searched.
+const BEATS_MAX: usize = 9;
+/// Of them, operations: the table shows all.
+const OPERATIONS_MAX: usize = 4;
+/// Events this long before the first operation of the witness may still
+/// explain it, in nanoseconds.
+const BEFORE: u64 = 10_000_000_000;
+/// Of equal kinds (elections, say), the latest few tell enough.
+const ALIKE_MAX: usize = 3;
+
+/// Picks what matters: power losses and faults first, then leaders, then what
+/// the clients saw. What ends the story is the witness's own sentence, which
+/// the reader already has.
+pub(crate) fn tell(witness: &Witness, events: &[Event]) -> Vec<Beat> {
+    let first_op = witness.ops.iter().map(|op| op.invoke).min();
+    let begin = first_op.unwrap_or(witness.t).saturating_sub(BEFORE);
+    let open_faults = faults_open_at(events, begin);
+
+    let mut candidates: Vec<(Weight, Beat)> = Vec::new();
+    for event in events.iter().filter(|e| e.t <= witness.t) {
+        let still_open = open_faults.contains(&event.seq);
+        if event.t < begin && !still_open {
+            continue;
+        }
+        if let Some(weight) = weigh(event, witness) {
+            candidates.push((weight, beat_of_event(event)));
+        }
+    }
+    keep_latest_alike(&mut candidates);
+    candidates.extend(operations(witness));
+
+    // The heaviest, and among equals the closest to the failure.
+    candidates.sort_by_key(|(weight, beat)| (Reverse(weight.0), Reverse((beat.t, beat.seq))));
+    candidates.truncate(BEATS_MAX);
+    let mut beats: Vec<Beat> = candidates.into_iter().map(|(_, beat)| beat).collect();
+    beats.sort_by_key(|beat| (beat.t, beat.seq, beat.op));
+    beats
+}
+
+/// How much an event explains; and its kind, by which it is counted as alike.
+struct Weight(u8, &'static str);
+
+fn weigh(event: &Event, witness: &Witness) -> Option<Weight> {
+    let about_node = event.node.is_some() && event.node == witness.node;
+    let near = u8::from(about_node);
+    Some(match &event.kind {
+        Kind::Ended { illegal: true, .. } => Weight(98, "death"),
+        Kind::Crashed { lost_sectors, .. } if *lost_sectors > 0 => Weight(96, "loss"),
+        Kind::Crashed { .. } => Weight(84 + near, "crash"),
+        Kind::Fault {
+            phase: FaultPhase::Start,
+            ..
+        } => Weight(92, "fault"),
+        Kind::Fault { .. } => Weight(58, "heal"),
+        Kind::Role {
+            role: Role::Leader, ..
+        } => Weight(88 + near, "leader"),
+        Kind::Role {
+            role: Role::Candidate,
+            ..
+        } => Weight(40 + near, "candidate"),
+        Kind::Role { .. } => Weight(30 + near, "follower"),
+        Kind::SnapshotInstalled { .. } => Weight(72 + near, "snapshot"),
+        Kind::Paused | Kind::Resumed => Weight(74 + near, "pause"),
+        Kind::Started { incarnation } if *incarnation > 0 => Weight(66 + near, "restart"),
+        Kind::Ended { .. } => Weight(60, "end"),
+        Kind::Violated { .. } => Weight(90, "violation"),
+        Kind::Mark { .. } if about_node => Weight(35, "mark"),
+        _ => return None,
+    })
+}
+
+/// `seq` of each fault that had set in before `t` and not ended by then.
+fn faults_open_at(events: &[Event], t: u64) -> Vec<u64> {
+    let mut open: Vec<(u32, u64)> = Vec::new();
+    for event in events.iter().take_while(|e| e.t < t) {
+        if let Kind::Fault { fault, phase, .. } = &event.kind {
+            match phase {
+                FaultPhase::Start => open.push((*fault, event.seq)),
+                FaultPhase::End => open.retain(|(f, _)| f != fault),
+            }
+        }
+    }
+    open.into_iter().map(|(_, seq)| seq).collect()
+}
+
+/// Elections come in storms; the last few of a kind explain the rest.
+fn keep_latest_alike(candidates: &mut Vec<(Weight, Beat)>) {
+    let mut kinds: Vec<(&'static str, usize)> = Vec::new();
+    let mut keep = vec![true; candidates.len()];
+    for (i, (weight, _)) in candidates.iter().enumerate().rev() {
+        let seen = match kinds.iter_mut().find(|(kind, _)| *kind == weight.1) {
+            Some((_, n)) => {
+                *n += 1;
+                *n
+            }
+            None => {
+                kinds.push((weight.1, 1));
+                1
+            }
+        };
+        keep[i] = seen <= ALIKE_MAX;
+    }
+    let mut keep = keep.into_iter();
+    candidates.retain(|_| keep.next().unwrap_or(false));
+}
+
+fn beat_of_event(event: &Event) -> Beat {
+    Beat {
+        t: event.t,
+        seq: Some(event.seq),
+        op: None,
+        node: event.node,
+        text: describe::event(event),
+    }
+}
+
+/// What the clients saw: the operations of the witness, told at the moment at
+/// which they matter. The last one is the one that cannot be.
+fn operations(witness: &Witness) -> Vec<(Weight, Beat)> {
+    let ops = &witness.ops;
+    let skipped = ops.len().saturating_sub(OPERATIONS_MAX);
+    ops[skipped..]
+        .iter()
+        .map(|op| (Weight(91, "operation"), beat_of_op(op)))
+        .collect()
+}
+
+fn beat_of_op(op: &Op) -> Beat {
+    let call = describe::call(&op.call);
+    let (t, text) = match (&op.outcome, op.ret) {
+        (Outcome::Ok(_), Some(ret)) => (
+            ret,
+            format!(
+                "c{} is told by n{}: {call} gave {} (sent at {})",
+                op.client,
+                op.member,
+                describe::outcome(op),
+                seconds(op.invoke)
+            ),
+        ),
+        (_, ret) => (
+            ret.unwrap_or(op.invoke),
+            format!(
+                "c{} sent {call} to n{} at {}: {}",
+                op.client,
+                op.member,
+                seconds(op.invoke),
+                describe::outcome(op)
+            ),
+        ),
+    };
+    Beat {
+        t,
+        seq: None,
+        op: Some(op.id),
+        node: Some(op.member),
+        text,
+    }
+}

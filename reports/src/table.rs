@@ -1,0 +1,158 @@
+//! Columns that fit, and paragraphs that wrap.
+
+use crate::style::{DIM, paint, printable};
+use std::fmt::Write as _;
+
+/// How narrow a column may be made, in characters.
+const SHRUNK_MIN: usize = 16;
+const GAP: &str = "  ";
+
+/// A column of a table.
+pub(crate) struct Column {
+    /// Its heading.
+    pub(crate) head: &'static str,
+    /// Which side its cells stand on.
+    pub(crate) align: Align,
+    /// Whether it gives way when the table is too wide.
+    pub(crate) shrinks: bool,
+}
+
+pub(crate) enum Align {
+    Left,
+    Right,
+}
+
+impl Column {
+    pub(crate) const fn left(head: &'static str) -> Column {
+        Column {
+            head,
+            align: Align::Left,
+            shrinks: false,
+        }
+    }
+
+    pub(crate) const fn right(head: &'static str) -> Column {
+        Column {
+            head,
+            align: Align::Right,
+            shrinks: false,
+        }
+    }
+
+    pub(crate) const fn shrinking(mut self) -> Column {
+        self.shrinks = true;
+        self
+    }
+}
+
+/// Draws rows under headings, indented by two, at most `width` wide as far as
+/// shrinking columns allow. Cells that are cut end in `…`.
+pub(crate) fn table(out: &mut String, columns: &[Column], rows: &[Vec<String>], width: usize) {
+    let rows: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| row.iter().map(|cell| printable(cell)).collect())
+        .collect();
+    let mut widths: Vec<usize> = columns
+        .iter()
+        .enumerate()
+        .map(|(i, column)| {
+            let cells = rows.iter().map(|row| length(&row[i]));
+            cells.chain([length(column.head)]).max().unwrap_or(0)
+        })
+        .collect();
+    let gaps = GAP.len() * columns.len();
+    while widths.iter().sum::<usize>() + gaps > width {
+        let widest = (0..columns.len())
+            .filter(|&i| columns[i].shrinks && widths[i] > SHRUNK_MIN)
+            .max_by_key(|&i| widths[i]);
+        match widest {
+            Some(i) => widths[i] -= 1,
+            None => break,
+        }
+    }
+    let heads: Vec<String> = columns.iter().map(|c| c.head.to_owned()).collect();
+    let _ = writeln!(out, "{}", paint(DIM, line(columns, &widths, &heads)));
+    for row in &rows {
+        let _ = writeln!(out, "{}", line(columns, &widths, row));
+    }
+}
+
+fn line(columns: &[Column], widths: &[usize], cells: &[String]) -> String {
+    let mut out = String::new();
+    for ((column, &width), cell) in columns.iter().zip(widths).zip(cells) {
+        let cell = cut(cell, width);
+        out.push_str(GAP);
+        let _ = match column.align {
+            Align::Left => write!(out, "{cell:<width$}"),
+            Align::Right => write!(out, "{cell:>width$}"),
+        };
+    }
+    out.truncate(out.trim_end().len());
+    out
+}
+
+fn length(text: &str) -> usize {
+    text.chars().count()
+}
+
+/// `text`, at most `width` characters long.
+pub(crate) fn cut(text: &str, width: usize) -> String {
+    if length(text) <= width {
+        return text.to_owned();
+    }
+    let mut out: String = text.chars().take(width.saturating_sub(1)).collect();
+    out.push('…');
+    out
+}
+
+/// Wraps `text` between words. The first line begins with `first`, all others
+/// with as many spaces.
+pub(crate) fn wrap(out: &mut String, first: &str, text: &str, width: usize) {
+    let indent = length(first);
+    let room = width.saturating_sub(indent).max(20);
+    let mut prefix = first.to_owned();
+    for paragraph in printable(text).lines() {
+        let mut line = String::new();
+        for word in paragraph.split(' ') {
+            if !line.is_empty() && length(&line) + 1 + length(word) > room {
+                let _ = writeln!(out, "{}", format!("{prefix}{line}").trim_end());
+                prefix = " ".repeat(indent);
+                line.clear();
+            }
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+        let _ = writeln!(out, "{}", format!("{prefix}{line}").trim_end());
+        prefix = " ".repeat(indent);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wide_column_gives_way_and_says_so() {
+        let columns = [Column::right("op"), Column::left("operation").shrinking()];
+        let rows = [vec![
+            "#1".to_owned(),
+            "put k3 = \"a long value\"".to_owned(),
+        ]];
+        let mut out = String::new();
+        table(&mut out, &columns, &rows, 24);
+        let row = out.lines().nth(1).unwrap();
+        assert_eq!(row, "  #1  put k3 = \"a long …");
+        out.clear();
+        table(&mut out, &columns, &rows, 80);
+        assert!(out.contains("a long value"), "{out}");
+    }
+
+    #[test]
+    fn paragraphs_hang_under_their_first_word() {
+        let mut out = String::new();
+        wrap(&mut out, "n2  ", "one two three four five six seven", 24);
+        assert_eq!(out, "n2  one two three four\n    five six seven\n");
+    }
+}

@@ -1,0 +1,167 @@
+//! Counting: the fold that every report starts with.
+
+use crate::event::{Finding, Finished, Hunted, RunVerdict, Started, SweepEvent};
+use serde::Serialize;
+use squall_record::{Stats, Verdict};
+use std::collections::BTreeMap;
+
+/// How many different findings are kept. Of further kinds only the number is
+/// known, so that a sweep of any length stays small.
+const FINDINGS_MAX: usize = 64;
+/// How many different reasons and warnings are kept.
+const TEXTS_MAX: usize = 64;
+
+/// A sweep in numbers, plus what is worth reading. Does not grow with the
+/// number of runs.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Totals {
+    /// What was planned.
+    pub started: Started,
+    /// Per scenario, in the order in which they ran.
+    pub scenarios: Vec<Tally>,
+    /// The first finding of each kind, with how often the kind was seen.
+    pub findings: Vec<Counted<Finding>>,
+    /// Findings of kinds beyond those that are kept.
+    pub findings_left_out: u64,
+    /// Hunts for planted bugs.
+    pub hunts: Vec<Hunted>,
+    /// Why runs proved nothing, by how many runs gave each reason.
+    pub inconclusive: BTreeMap<String, u64>,
+    /// Runs whose second run differed, as `scenario@seed`.
+    pub nondeterministic: Vec<String>,
+    /// Runs that were run twice.
+    pub reproduced: u64,
+    /// What people should know.
+    pub warnings: Vec<String>,
+    /// How it ended; `None` while it goes on.
+    pub finished: Option<Finished>,
+}
+
+/// Something, and how often there was something of its kind.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Counted<T> {
+    /// How often.
+    pub runs: u64,
+    /// The first of them.
+    #[serde(flatten)]
+    pub first: T,
+}
+
+/// The counts of one scenario, or of all.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Tally {
+    /// The scenario's name.
+    pub scenario: String,
+    /// Runs that were judged.
+    pub runs: u64,
+    /// Runs in which every check passed.
+    pub pass: u64,
+    /// Runs in which a check failed.
+    pub fail: u64,
+    /// Runs that proved nothing.
+    pub inconclusive: u64,
+    /// Operations in runs whose history was decided, one way or the other.
+    pub operations_checked: u64,
+    /// Everything that was counted in the runs, summed.
+    pub stats: Stats,
+}
+
+impl Totals {
+    /// Takes the next event.
+    pub fn take(&mut self, event: &SweepEvent) {
+        match event {
+            SweepEvent::Started(started) => self.started = started.clone(),
+            SweepEvent::RunFinished(run) => self.take_run(run),
+            SweepEvent::Finding(finding) => self.take_finding(finding),
+            SweepEvent::Hunted(hunted) => self.hunts.push(hunted.clone()),
+            SweepEvent::Warning { text } => {
+                if self.warnings.len() < TEXTS_MAX && !self.warnings.contains(text) {
+                    self.warnings.push(text.clone());
+                }
+            }
+            SweepEvent::Finished(finished) => self.finished = Some(finished.clone()),
+        }
+    }
+
+    /// The sum over all scenarios.
+    pub fn all(&self) -> Tally {
+        let mut all = Tally::default();
+        for tally in &self.scenarios {
+            all.add(tally);
+        }
+        all
+    }
+
+    fn take_run(&mut self, run: &crate::RunFinished) {
+        let name = &run.summary.scenario;
+        let known = self.scenarios.iter().position(|t| &t.scenario == name);
+        let at = known.unwrap_or_else(|| {
+            self.scenarios.push(Tally {
+                scenario: name.clone(),
+                ..Tally::default()
+            });
+            self.scenarios.len() - 1
+        });
+        let tally = &mut self.scenarios[at];
+        tally.runs += 1;
+        match run.verdict() {
+            RunVerdict::Pass => tally.pass += 1,
+            RunVerdict::Fail => tally.fail += 1,
+            RunVerdict::Inconclusive => tally.inconclusive += 1,
+        }
+        let stats = &run.summary.stats;
+        let decided = run.summary.checks.iter().any(|check| {
+            check.name == "linearizable" && !matches!(check.verdict, Verdict::Unknown(_))
+        });
+        if decided {
+            tally.operations_checked += stats.ops_ok + stats.ops_refused + stats.ops_unknown;
+        }
+        tally.stats.add(stats);
+
+        match run.reproduced {
+            Some(true) => self.reproduced += 1,
+            Some(false) => {
+                self.reproduced += 1;
+                if self.nondeterministic.len() < TEXTS_MAX {
+                    self.nondeterministic
+                        .push(format!("{name}@{}", run.summary.seed));
+                }
+            }
+            None => {}
+        }
+        if run.verdict() == RunVerdict::Inconclusive {
+            for reason in run.reasons() {
+                if self.inconclusive.len() < TEXTS_MAX || self.inconclusive.contains_key(&reason) {
+                    *self.inconclusive.entry(reason).or_default() += 1;
+                }
+            }
+        }
+    }
+
+    fn take_finding(&mut self, finding: &Finding) {
+        let kind = |f: &Finding| (f.fingerprint.clone(), f.explanation.scenario.clone());
+        let known = self
+            .findings
+            .iter()
+            .position(|counted| kind(&counted.first) == kind(finding));
+        match known {
+            Some(at) => self.findings[at].runs += 1,
+            None if self.findings.len() < FINDINGS_MAX => self.findings.push(Counted {
+                runs: 1,
+                first: finding.clone(),
+            }),
+            None => self.findings_left_out += 1,
+        }
+    }
+}
+
+impl Tally {
+    fn add(&mut self, other: &Tally) {
+        self.runs += other.runs;
+        self.pass += other.pass;
+        self.fail += other.fail;
+        self.inconclusive += other.inconclusive;
+        self.operations_checked += other.operations_checked;
+        self.stats.add(&other.stats);
+    }
+}
