@@ -1,0 +1,218 @@
+//! What a scenario says, once it has been read: plain values, every default
+//! filled in.
+
+use super::{Between, Duration, Fault, Ratio, SignedDuration, Size};
+use squall_api::Config;
+
+/// The format that this build reads: the key `schema` of a scenario file.
+pub const SCHEMA: i64 = 1;
+
+/// A scenario: a cluster, what its clients do, what breaks, and what must hold.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scenario {
+    /// Its name: lower-case words joined by `-`.
+    pub name: String,
+    /// What is broken, and what must hold, in plain words.
+    pub about: String,
+    /// By which it can be selected.
+    pub tags: Vec<String>,
+    /// The cluster.
+    pub cluster: ClusterConfig,
+    /// What its clients do.
+    pub workload: Workload,
+    /// What breaks, in the file's order.
+    pub faults: Vec<Fault>,
+    /// What is judged; everything, if the file names nothing.
+    pub checks: Vec<CheckSpec>,
+    /// What else must hold.
+    pub expects: Vec<Expect>,
+}
+
+/// `[cluster]`: the members and the world that they live in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClusterConfig {
+    /// How many members; their ids are 1 to `nodes`.
+    pub nodes: u64,
+    /// The shortest election timeout; each one is drawn from `[t, 2t)`.
+    pub election_timeout: Duration,
+    /// How often a leader sends heartbeats.
+    pub heartbeat: Duration,
+    /// How long a request may wait inside a member.
+    pub request_timeout: Duration,
+    /// The log is compacted each time this many more entries were applied.
+    pub snapshot_entries: u64,
+    /// Entries kept behind the compaction point for followers that lag.
+    pub catch_up_entries: u64,
+    /// A WAL segment is closed when it has grown past this size.
+    pub wal_segment: Size,
+    /// The backend commits at the latest this long after the first change...
+    pub backend_commit_interval: Duration,
+    /// ... or when this many entries are waiting.
+    pub backend_commit_entries: u64,
+    /// Links between members.
+    pub link: LinkConfig,
+    /// Every member's disk.
+    pub disk: DiskConfig,
+    /// Every node's clocks.
+    pub clock: ClockConfig,
+}
+
+impl ClusterConfig {
+    /// The settings of member `id` of a cluster known as `cluster`.
+    pub fn member(&self, cluster: u64, id: u64) -> Config {
+        Config {
+            election_timeout: self.election_timeout.ns(),
+            heartbeat: self.heartbeat.ns(),
+            request_timeout: self.request_timeout.ns(),
+            wal_segment_bytes: self.wal_segment.bytes(),
+            snapshot_entries: self.snapshot_entries,
+            catch_up_entries: self.catch_up_entries,
+            backend_commit_interval: self.backend_commit_interval.ns(),
+            backend_commit_entries: self.backend_commit_entries,
+            ..Config::new(cluster, id, (1..=self.nodes).collect())
+        }
+    }
+}
+
+/// `cluster.link`: what a message between two members meets, per direction.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LinkConfig {
+    /// One-way delay, drawn for each message.
+    pub latency: Between<Duration>,
+    /// The share of messages that never arrive.
+    pub loss: Ratio,
+    /// The share of messages that arrive twice.
+    pub duplicate: Ratio,
+    /// Whether a message may overtake an earlier one of the same link.
+    pub reorder: bool,
+}
+
+/// `cluster.disk`: how long a healthy disk takes, drawn for each operation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DiskConfig {
+    /// A write.
+    pub write: Between<Duration>,
+    /// A sync of a file or a directory.
+    pub fsync: Between<Duration>,
+}
+
+/// `cluster.clock`: how wrong a node's clocks are, drawn once for each node.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClockConfig {
+    /// Wall clock minus true time.
+    pub offset: Between<SignedDuration>,
+    /// By how many millionths its clocks run fast (or slow, if negative).
+    pub drift_ppm: Between<i64>,
+}
+
+/// `[workload]`: what the clients do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Workload {
+    /// How many clients; each has at most one operation open.
+    pub clients: u32,
+    /// Operations per simulated second, of all clients together.
+    pub rate: f64,
+    /// Which keys they use.
+    pub keys: Keys,
+    /// What they do, by weight.
+    pub mix: Mix,
+    /// The length of a value.
+    pub value_size: Between<Size>,
+    /// How long a client waits for an answer before it gives up.
+    pub client_timeout: Duration,
+    /// How long the load, and with it the faults, go on.
+    pub run_for: Duration,
+}
+
+/// `workload.keys`: `k0` to `k<count - 1>`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Keys {
+    /// How many.
+    pub count: u32,
+    /// How unequally they are used.
+    pub skew: Skew,
+}
+
+/// How unequally keys are used.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Skew {
+    /// All alike.
+    Uniform,
+    /// Key `i` (from 0) in proportion to `1 / (i + 1)^s`.
+    Zipf(f64),
+}
+
+/// `workload.mix`: weights, in proportion to which operations are drawn.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Mix {
+    /// A put of a value that was never written before.
+    pub put: u32,
+    /// A linearizable range over one key.
+    pub get: u32,
+    /// A transaction that puts if a key is as last seen, and reads it if not.
+    pub cas: u32,
+    /// A transaction of several operations over two or three keys.
+    pub txn: u32,
+    /// A delete of one key.
+    pub delete: u32,
+    /// A delete of a few neighbouring keys.
+    pub delete_range: u32,
+    /// A linearizable range over several keys.
+    pub range: u32,
+    /// A get that the asked member answers from what it has.
+    pub serializable_get: u32,
+}
+
+/// `[[check]]`: what is judged when the run is over.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CheckSpec {
+    /// The history is linearizable.
+    Linearizable {
+        /// Search steps, not seconds: a verdict must not depend on the machine.
+        budget: u64,
+    },
+    /// Raft's invariants hold at every step.
+    Raft,
+    /// No acknowledged write is lost.
+    Durable,
+    /// Replicas that have applied the same log have the same state.
+    ReplicasAgree,
+}
+
+impl CheckSpec {
+    /// The budget of a linearizability check that names none.
+    pub const BUDGET: u64 = 5_000_000;
+
+    /// Every check: what a scenario without any `[[check]]` asks for.
+    pub fn all() -> Vec<CheckSpec> {
+        vec![
+            CheckSpec::Linearizable {
+                budget: CheckSpec::BUDGET,
+            },
+            CheckSpec::Raft,
+            CheckSpec::Durable,
+            CheckSpec::ReplicasAgree,
+        ]
+    }
+}
+
+/// `[[expect]]`: what must hold besides safety.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Expect {
+    /// The cluster serves again, at the latest `within` after a fault ended.
+    Recovers {
+        /// After which faults.
+        after: After,
+        /// The bound, from the end of the fault.
+        within: Duration,
+    },
+}
+
+/// Which faults an expectation is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum After {
+    /// Each of them.
+    EveryFault,
+    /// The one with this label, each time if it repeats.
+    Label(String),
+}
