@@ -1,1 +1,3 @@
-//! placeholder
+//! History in, verdict out: pass, fail with a witness, or unknown with a reason.
+
+pub mod raft;
