@@ -1,3 +1,4 @@
 //! History in, verdict out: pass, fail with a witness, or unknown with a reason.
 
 pub mod raft;
+pub mod recovery;
