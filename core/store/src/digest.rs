@@ -28,11 +28,13 @@ mod tests {
     #[test]
     fn every_part_of_an_entry_counts() {
         let entry = |index, term, kind, data: &'static [u8]| {
-            let mut entry = Entry::default();
-            entry.index = index;
-            entry.term = term;
-            entry.set_entry_type(kind);
-            entry.data = Bytes::from_static(data);
+            let entry = Entry {
+                index,
+                term,
+                entry_type: kind,
+                data: Bytes::from_static(data),
+                ..Entry::default()
+            };
             entry_id(&entry).digest
         };
         let normal = EntryType::EntryNormal;

@@ -1,0 +1,518 @@
+//! The apply lane: the state machine, its backend, and the clients' requests.
+
+use crate::backend::{Backend, guarded, open_error};
+use crate::check::check;
+use crate::digest::entry_id;
+use crate::error::{Failed, Refusal};
+use crate::hash::hash_kv;
+use crate::meta::Meta;
+use crate::mvcc::Mvcc;
+use crate::range::range;
+use crate::reads::{Query, Read, Reads};
+use crate::waiting::Waiting;
+use crate::{snapshot, txn};
+use prost::Message as _;
+use raft_proto::eraftpb::{Entry, EntryType, Snapshot};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
+use squall_api::pb::{InternalRaftRequest, RequestHeader, ResponseHeader, StatusResponse};
+use squall_api::{
+    Config, Effect, Effects, Env, Fatal, Input, LaneMsg, Machine, Now, OpenError, ReqId, Request,
+    Response, SessionId, Status, View,
+};
+use squall_raft::LogBase;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// The etcd release whose API and behaviour this store follows, as reported by
+/// `Maintenance.Status`.
+pub const ETCD_VERSION: &str = "3.5.21";
+
+/// The lane that owns the state.
+///
+/// It answers every [`Input::Request`], applies what the Raft lane says is
+/// committed, and commits to the backend in batches, which blocks the lane for
+/// the time of a sync.
+#[derive(Debug)]
+pub struct ApplyLane {
+    cfg: Config,
+    store: Mvcc,
+    /// Of what is applied; the backend has it as of its last commit.
+    meta: Meta,
+    /// Whether the first view was shown.
+    shown: bool,
+    /// Entries up to here may be handed in again.
+    applied_at_open: u64,
+    /// Entries applied since the last backend commit, and when they have to be
+    /// committed. Invariant: `uncommitted == 0` exactly if there is no deadline.
+    uncommitted: u64,
+    commit_deadline: Option<u64>,
+    /// The next id of a proposal or a read: unique over members and
+    /// incarnations, because it counts up from a random 64-bit number.
+    next_id: u64,
+    term: u64,
+    leader: u64,
+    /// Highest index known to be committed.
+    known_commit: u64,
+    waiting: Waiting,
+    reads: Reads,
+    scratch: Vec<u8>,
+}
+
+impl ApplyLane {
+    /// Opens the member's backend, or creates it. The second part says up to
+    /// which entry its effects are durable: the log goes on from there.
+    pub fn open(env: &Env, _now: Now) -> Result<(ApplyLane, LogBase), OpenError> {
+        env.cfg.validate()?;
+        let (store, meta) = guarded(|| {
+            let (backend, meta) = Backend::open(env)?;
+            let store = Mvcc::open(backend, &meta).map_err(open_error)?;
+            Ok((store, meta))
+        })?;
+        let base = LogBase {
+            index: meta.index,
+            term: meta.entry.term,
+        };
+        // Seeded from the member's generator, not drawn from it: the Raft lane
+        // owns that one.
+        let mut seed = [0; 32];
+        env.rng.clone().fill_bytes(&mut seed);
+        let lane = ApplyLane {
+            cfg: env.cfg.clone(),
+            store,
+            shown: false,
+            applied_at_open: meta.index,
+            uncommitted: 0,
+            commit_deadline: None,
+            next_id: ChaCha8Rng::from_seed(seed).next_u64(),
+            term: meta.entry.term,
+            leader: 0,
+            known_commit: meta.index,
+            waiting: Waiting::default(),
+            reads: Reads::default(),
+            scratch: Vec::new(),
+            meta,
+        };
+        Ok((lane, base))
+    }
+
+    fn lane_msg(&mut self, now: Now, msg: LaneMsg, fx: &mut Effects) -> Result<(), Fatal> {
+        match msg {
+            LaneMsg::Committed(entries) => {
+                for entry in &entries {
+                    self.apply(now, entry, fx)?;
+                }
+                self.serve_reads(fx)
+            }
+            LaneMsg::Readable { ctx, index } => {
+                self.known_commit = self.known_commit.max(index);
+                self.reads.confirm(ctx, index);
+                self.serve_reads(fx)
+            }
+            LaneMsg::Refused { id } => {
+                for read in self.reads.refuse(id) {
+                    self.answer(read.req, Err(Refusal::NoLeader.status()), fx);
+                }
+                if let Some(req) = self.waiting.take_proposal(id) {
+                    reply(req, Err(Refusal::NoLeader.status()), fx);
+                }
+                Ok(())
+            }
+            LaneMsg::WantSnapshot => {
+                let snapshot = snapshot::take(&self.store, &self.meta)?;
+                fx.mark("apply.took_snapshot");
+                fx.push(Effect::Lane(LaneMsg::Snapshot(Box::new(snapshot))));
+                Ok(())
+            }
+            LaneMsg::Install(snapshot) => self.install(&snapshot, fx),
+            LaneMsg::Leader { term, leader } => {
+                self.term = term;
+                self.leader = leader;
+                Ok(())
+            }
+            LaneMsg::Propose { .. }
+            | LaneMsg::ReadIndex { .. }
+            | LaneMsg::Applied { .. }
+            | LaneMsg::Snapshot(_)
+            | LaneMsg::Installed(_) => {
+                unreachable!("the apply lane sends this message, and was given it: {msg:?}")
+            }
+        }
+    }
+
+    fn request(
+        &mut self,
+        now: Now,
+        id: ReqId,
+        session: SessionId,
+        req: Request,
+        fx: &mut Effects,
+    ) -> Result<(), Fatal> {
+        if let Err(refusal) = check(&req, self.cfg.max_txn_ops) {
+            reply(id, Err(refusal.status()), fx);
+            return Ok(());
+        }
+        let mut raft_req = InternalRaftRequest::default();
+        match req {
+            Request::Range(req) => {
+                let serializable = req.serializable;
+                return self.read(now, id, session, Query::Range(req), serializable, fx);
+            }
+            Request::Txn(req) if txn::is_read_only(&req) => {
+                let serializable = txn::is_serializable(&req);
+                return self.read(now, id, session, Query::Txn(req), serializable, fx);
+            }
+            Request::HashKv(req) => {
+                let result = hash_kv(&self.store, &req).map(Response::HashKv);
+                let result = self.finish(result)?;
+                reply(id, result, fx);
+                return Ok(());
+            }
+            Request::Status(_) => {
+                let result = Ok(Response::Status(self.status()?));
+                let result = self.finish(result)?;
+                reply(id, result, fx);
+                return Ok(());
+            }
+            Request::Put(req) => raft_req.put = Some(req),
+            Request::DeleteRange(req) => raft_req.delete_range = Some(req),
+            Request::Txn(req) => raft_req.txn = Some(req),
+        }
+        self.propose(now, id, session, raft_req, fx);
+        Ok(())
+    }
+
+    fn propose(
+        &mut self,
+        now: Now,
+        req: ReqId,
+        session: SessionId,
+        mut raft_req: InternalRaftRequest,
+        fx: &mut Effects,
+    ) {
+        let proposal = self.draw_id();
+        raft_req.header = Some(RequestHeader {
+            id: proposal,
+            ..RequestHeader::default()
+        });
+        let data = raft_req.encode_to_vec();
+        if data.len() > self.cfg.max_request_bytes {
+            reply(req, Err(Refusal::RequestTooLarge.status()), fx);
+            return;
+        }
+        self.wait(now, req, session, Some(proposal));
+        fx.push(Effect::View(View::Proposed { req, proposal }));
+        fx.push(Effect::Lane(LaneMsg::Propose {
+            id: proposal,
+            data: data.into(),
+        }));
+    }
+
+    fn read(
+        &mut self,
+        now: Now,
+        req: ReqId,
+        session: SessionId,
+        query: Query,
+        serializable: bool,
+        fx: &mut Effects,
+    ) -> Result<(), Fatal> {
+        if serializable {
+            let result = self.query(query)?;
+            reply(req, result, fx);
+        } else {
+            self.wait(now, req, session, None);
+            self.reads.add(Read { req, query });
+        }
+        Ok(())
+    }
+
+    fn query(&self, query: Query) -> Result<Result<Response, Status>, Fatal> {
+        self.finish(match query {
+            Query::Range(req) => range(&self.store, &req).map(Response::Range),
+            Query::Txn(req) => txn::read_only_txn(&self.store, req).map(Response::Txn),
+        })
+    }
+
+    fn serve_reads(&mut self, fx: &mut Effects) -> Result<(), Fatal> {
+        for read in self.reads.servable(self.meta.index) {
+            if self.waiting.take(read.req) {
+                let result = self.query(read.query)?;
+                reply(read.req, result, fx);
+            }
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, now: Now, entry: &Entry, fx: &mut Effects) -> Result<(), Fatal> {
+        if entry.index <= self.applied_at_open {
+            return Ok(());
+        }
+        assert_eq!(
+            entry.index,
+            self.meta.index + 1,
+            "entries are applied in order without gaps; applied is {:?}",
+            self.meta
+        );
+        let (proposal, result) = match decode(entry)? {
+            None => (0, None),
+            Some((proposal, command)) => {
+                let result = execute(&mut self.store, command);
+                (proposal, Some(self.finish(result)?))
+            }
+        };
+
+        self.scratch.clear();
+        self.scratch.extend(self.meta.state.to_le_bytes());
+        self.scratch.extend(entry.index.to_le_bytes());
+        let (revision, changes) = self.store.end_txn();
+        for change in changes {
+            self.scratch.extend(change.revision.as_bytes());
+            self.scratch.extend(&change.value[..]);
+        }
+        self.meta.state = xxh3_64(&self.scratch);
+        self.meta.revision = revision;
+        self.meta.index = entry.index;
+        self.meta.entry = entry_id(entry);
+        self.known_commit = self.known_commit.max(entry.index);
+        self.uncommitted += 1;
+        self.commit_deadline
+            .get_or_insert(now.mono.saturating_add(self.cfg.backend_commit_interval));
+
+        fx.push(Effect::View(View::Applied(self.meta.view(proposal))));
+        if let Some(result) = result
+            && let Some(req) = self.waiting.take_proposal(proposal)
+        {
+            reply(req, result, fx);
+        }
+        Ok(())
+    }
+
+    /// Replaces the state by a leader's. Proposals that wait go on waiting:
+    /// whether they were applied can no longer be seen, so they time out.
+    fn install(&mut self, snapshot: &Snapshot, fx: &mut Effects) -> Result<(), Fatal> {
+        let contents = snapshot::read(snapshot)
+            .map_err(|why| Fatal::Corrupt(format!("the leader's snapshot: {why}")))?;
+        if contents.meta.cluster != self.cfg.cluster {
+            return Err(Fatal::Corrupt(format!(
+                "the leader's snapshot is of cluster {:x}, and this is cluster {:x}",
+                contents.meta.cluster, self.cfg.cluster
+            )));
+        }
+        assert!(
+            contents.meta.index > self.meta.index,
+            "a snapshot never goes back: {:?} after {:?}",
+            contents.meta,
+            self.meta
+        );
+        let meta = Meta {
+            member: self.cfg.id,
+            ..contents.meta
+        };
+        self.store.replace(&contents.changes, &meta)?;
+        self.meta = meta;
+        self.known_commit = self.known_commit.max(self.meta.index);
+        self.uncommitted = 0;
+        self.commit_deadline = None;
+        fx.mark("apply.installed_snapshot");
+        fx.push(Effect::View(View::Installed(self.meta.view(0))));
+        let mut installed = Snapshot::default();
+        installed.set_metadata(snapshot.get_metadata().clone());
+        fx.push(Effect::Lane(LaneMsg::Installed(Box::new(installed))));
+        self.serve_reads(fx)
+    }
+
+    fn commit(&mut self, fx: &mut Effects) -> Result<(), Fatal> {
+        self.store.commit(&self.meta)?;
+        self.uncommitted = 0;
+        self.commit_deadline = None;
+        fx.mark("apply.committed_backend");
+        fx.push(Effect::Lane(LaneMsg::Applied {
+            index: self.meta.index,
+            durable: self.meta.index,
+        }));
+        Ok(())
+    }
+
+    fn commit_is_due(&self, now: Now) -> bool {
+        self.uncommitted >= self.cfg.backend_commit_entries
+            || self.commit_deadline.is_some_and(|at| at <= now.mono)
+    }
+
+    fn status(&self) -> Result<StatusResponse, Fatal> {
+        let mut errors = Vec::new();
+        if self.leader == 0 {
+            errors.push(Refusal::NoLeader.status().message);
+        }
+        Ok(StatusResponse {
+            header: Some(ResponseHeader {
+                revision: self.meta.revision,
+                ..ResponseHeader::default()
+            }),
+            version: ETCD_VERSION.into(),
+            db_size: self.store.file_bytes()? as i64,
+            leader: self.leader,
+            raft_index: self.known_commit,
+            raft_term: self.term,
+            raft_applied_index: self.meta.index,
+            errors,
+            db_size_in_use: self.store.stored_bytes() as i64,
+            is_learner: false,
+        })
+    }
+
+    /// Completes an answer's header, or turns a refusal into its status.
+    fn finish(&self, result: Result<Response, Failed>) -> Result<Result<Response, Status>, Fatal> {
+        let mut response = match result {
+            Ok(response) => response,
+            Err(Failed::Refused(refusal)) => return Ok(Err(refusal.status())),
+            Err(Failed::Fatal(fatal)) => return Err(fatal),
+        };
+        let header = match &mut response {
+            Response::Range(r) => &mut r.header,
+            Response::Put(r) => &mut r.header,
+            Response::DeleteRange(r) => &mut r.header,
+            Response::Txn(r) => &mut r.header,
+            Response::HashKv(r) => &mut r.header,
+            Response::Status(r) => &mut r.header,
+        };
+        let header = header.as_mut().expect("every answer is made with a header");
+        header.cluster_id = self.cfg.cluster;
+        header.member_id = self.cfg.id;
+        header.raft_term = self.term;
+        Ok(Ok(response))
+    }
+
+    fn wait(&mut self, now: Now, req: ReqId, session: SessionId, proposal: Option<u64>) {
+        let deadline = now.mono.saturating_add(self.cfg.request_timeout);
+        self.waiting.add(req, session, deadline, proposal);
+    }
+
+    fn answer(&mut self, req: ReqId, result: Result<Response, Status>, fx: &mut Effects) {
+        if self.waiting.take(req) {
+            reply(req, result, fx);
+        }
+    }
+
+    fn draw_id(&mut self) -> u64 {
+        let id = self.next_id;
+        // 0 means "no proposal".
+        self.next_id = id.wrapping_add(1).max(1);
+        id.max(1)
+    }
+
+    fn ask(&mut self, now: Now, fx: &mut Effects) {
+        let ctx = self.next_id.max(1);
+        let waiting = &self.waiting;
+        let retry_after = self.cfg.election_timeout;
+        if self
+            .reads
+            .ask(now.mono, retry_after, ctx, |req| waiting.has(req))
+        {
+            self.draw_id();
+            fx.push(Effect::Lane(LaneMsg::ReadIndex { ctx }));
+        }
+    }
+
+    fn stop(&mut self, fx: &mut Effects) -> Result<(), Fatal> {
+        while let Some(req) = self.waiting.take_any() {
+            reply(req, Err(Refusal::Stopped.status()), fx);
+        }
+        if self.uncommitted > 0 {
+            self.commit(fx)?;
+        }
+        Err(Fatal::Stopped)
+    }
+}
+
+impl Machine for ApplyLane {
+    fn step(&mut self, now: Now, input: Input, fx: &mut Effects) -> Result<(), Fatal> {
+        if !self.shown {
+            self.shown = true;
+            fx.push(Effect::View(View::Opened(self.meta.view(0))));
+        }
+        match input {
+            Input::Deadline => {}
+            Input::Stop => return self.stop(fx),
+            Input::Lane(msg) => self.lane_msg(now, msg, fx)?,
+            Input::Request { id, session, req } => self.request(now, id, session, req, fx)?,
+            Input::Closed(session) => self.waiting.close(session),
+            Input::Peer(_) | Input::Unreachable(_) | Input::Synced { .. } => {
+                unreachable!("an input of the Raft lane was given to the apply lane: {input:?}")
+            }
+        }
+        while let Some(req) = self.waiting.take_expired(now.mono) {
+            reply(req, Err(Refusal::TimedOut.status()), fx);
+        }
+        self.ask(now, fx);
+        if self.commit_is_due(now) {
+            self.commit(fx)?;
+        }
+        Ok(())
+    }
+
+    fn deadline(&self) -> Option<u64> {
+        if !self.shown {
+            return Some(0);
+        }
+        [
+            self.commit_deadline,
+            self.waiting.deadline(),
+            self.reads.deadline(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+}
+
+/// What an entry tells the state machine to do.
+enum Command {
+    Put(squall_api::pb::PutRequest),
+    DeleteRange(squall_api::pb::DeleteRangeRequest),
+    Txn(squall_api::pb::TxnRequest),
+}
+
+/// The entry's proposal id and command; `None` for an empty one, as every new
+/// leader appends it.
+fn decode(entry: &Entry) -> Result<Option<(u64, Command)>, Fatal> {
+    let unknown = |what: String| {
+        Fatal::Corrupt(format!(
+            "entry {} of term {} {what}; a build that understands it is needed",
+            entry.index, entry.term
+        ))
+    };
+    if entry.get_entry_type() != EntryType::EntryNormal {
+        return Err(unknown(format!("is a {:?}", entry.get_entry_type())));
+    }
+    if entry.data.is_empty() {
+        return Ok(None);
+    }
+    let req = InternalRaftRequest::decode(entry.data.clone())
+        .map_err(|e| unknown(format!("holds no request: {e}")))?;
+    let header = req
+        .header
+        .ok_or_else(|| unknown("holds a request without a header".into()))?;
+    let command = match (req.put, req.delete_range, req.txn) {
+        (Some(put), None, None) => Command::Put(put),
+        (None, Some(delete), None) => Command::DeleteRange(delete),
+        (None, None, Some(txn)) => Command::Txn(txn),
+        _ => return Err(unknown("holds a request of unknown kind".into())),
+    };
+    Ok(Some((header.id, command)))
+}
+
+fn execute(store: &mut Mvcc, command: Command) -> Result<Response, Failed> {
+    match command {
+        Command::Put(req) => txn::put(store, req).map(Response::Put),
+        Command::DeleteRange(req) => txn::delete_range(store, &req).map(Response::DeleteRange),
+        Command::Txn(req) => txn::txn(store, req).map(Response::Txn),
+    }
+}
+
+fn reply(id: ReqId, result: Result<Response, Status>, fx: &mut Effects) {
+    fx.push(Effect::Reply {
+        id,
+        result,
+        last: true,
+    });
+}

@@ -1,0 +1,81 @@
+//! How calls are refused: etcd's errors, with the codes and messages that its
+//! clients match on.
+
+use squall_api::{Code, Fatal, Status};
+
+/// An expected refusal, as etcd words it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    Compacted,
+    DuplicateKey,
+    EmptyKey,
+    FutureRevision,
+    InvalidSortOption,
+    KeyNotFound,
+    LeaseNotFound,
+    LeaseProvided,
+    NoLeader,
+    RequestTooLarge,
+    Stopped,
+    TimedOut,
+    TooManyOps,
+    ValueProvided,
+}
+
+impl Refusal {
+    /// The status on the wire.
+    pub(crate) fn status(self) -> Status {
+        let (code, message) = match self {
+            Refusal::Compacted => (
+                Code::OutOfRange,
+                "etcdserver: mvcc: required revision has been compacted",
+            ),
+            Refusal::DuplicateKey => (
+                Code::InvalidArgument,
+                "etcdserver: duplicate key given in txn request",
+            ),
+            Refusal::EmptyKey => (Code::InvalidArgument, "etcdserver: key is not provided"),
+            Refusal::FutureRevision => (
+                Code::OutOfRange,
+                "etcdserver: mvcc: required revision is a future revision",
+            ),
+            Refusal::InvalidSortOption => {
+                (Code::InvalidArgument, "etcdserver: invalid sort option")
+            }
+            Refusal::KeyNotFound => (Code::InvalidArgument, "etcdserver: key not found"),
+            Refusal::LeaseNotFound => (Code::NotFound, "etcdserver: requested lease not found"),
+            Refusal::LeaseProvided => (Code::InvalidArgument, "etcdserver: lease is provided"),
+            Refusal::NoLeader => (Code::Unavailable, "etcdserver: no leader"),
+            Refusal::RequestTooLarge => (Code::InvalidArgument, "etcdserver: request is too large"),
+            Refusal::Stopped => (Code::Unavailable, "etcdserver: server stopped"),
+            Refusal::TimedOut => (Code::Unavailable, "etcdserver: request timed out"),
+            Refusal::TooManyOps => (
+                Code::InvalidArgument,
+                "etcdserver: too many operations in txn request",
+            ),
+            Refusal::ValueProvided => (Code::InvalidArgument, "etcdserver: value is provided"),
+        };
+        Status::new(code, message)
+    }
+}
+
+/// Why a call has no answer: it was refused, or the member cannot go on.
+#[derive(Debug)]
+pub(crate) enum Failed {
+    /// The caller is told.
+    Refused(Refusal),
+    /// The lane ends.
+    Fatal(Fatal),
+}
+
+impl From<Refusal> for Failed {
+    fn from(refusal: Refusal) -> Failed {
+        Failed::Refused(refusal)
+    }
+}
+
+impl From<Fatal> for Failed {
+    fn from(fatal: Fatal) -> Failed {
+        Failed::Fatal(fatal)
+    }
+}

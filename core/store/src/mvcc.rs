@@ -1,0 +1,280 @@
+//! The multi-version store: every change of every key, by revision.
+//!
+//! Changes are applied to memory and committed to the backend in batches: what
+//! is applied but not committed is `pending`, and reads see both. Revisions only
+//! rise, so all that is pending is newer than all that is committed.
+
+use crate::backend::Backend;
+use crate::error::Refusal;
+use crate::index::{Index, Span, Visible};
+use crate::meta::Meta;
+use crate::revision::{Revision, RevisionKey};
+use bytes::Bytes;
+use prost::Message as _;
+use squall_api::Fatal;
+use squall_api::pb::KeyValue;
+
+/// A change: its key in the backend, and the encoded [`KeyValue`] it wrote (for
+/// a deletion, with nothing but the key).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Change {
+    pub(crate) revision: RevisionKey,
+    pub(crate) value: Bytes,
+}
+
+/// The store.
+#[derive(Debug)]
+pub(crate) struct Mvcc {
+    backend: Backend,
+    index: Index,
+    /// Invariant: ascending, and newer than everything in the backend.
+    pending: Vec<Change>,
+    /// The last finished transaction.
+    revision: i64,
+    /// Changes of the transaction that is being applied.
+    changes: i64,
+    compact_revision: i64,
+    /// Bytes of all changes, with their keys.
+    stored_bytes: u64,
+}
+
+impl Mvcc {
+    /// Rebuilds the index from what the backend holds.
+    pub(crate) fn open(backend: Backend, meta: &Meta) -> Result<Mvcc, Fatal> {
+        let mut index = Index::default();
+        let mut stored_bytes = 0;
+        backend.for_each(|key, value| {
+            stored_bytes += (key.len() + value.len()) as u64;
+            restore(&mut index, key, value, meta.revision)
+        })?;
+        Ok(Mvcc {
+            backend,
+            index,
+            pending: Vec::new(),
+            revision: meta.revision,
+            changes: 0,
+            compact_revision: meta.compact_revision,
+            stored_bytes,
+        })
+    }
+
+    /// The revision that a read sees: the transaction's own once it has
+    /// changed something.
+    pub(crate) fn current_revision(&self) -> i64 {
+        self.revision + i64::from(self.changes > 0)
+    }
+
+    /// The revision up to which history is compacted; -1 if it never was.
+    pub(crate) fn compact_revision(&self) -> i64 {
+        self.compact_revision
+    }
+
+    /// The keys of `span` that are visible at main revision `at`, in order.
+    pub(crate) fn visible<'a>(
+        &'a self,
+        span: Span<'a>,
+        at: i64,
+    ) -> impl Iterator<Item = (&'a Bytes, Visible)> {
+        self.index.visible(span, at)
+    }
+
+    /// The key as it is now.
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<KeyValue>, Fatal> {
+        let found = self.visible(Span::One(key), self.current_revision()).next();
+        found.map(|(_, visible)| self.read(visible)).transpose()
+    }
+
+    /// The keys of `span` as they are now.
+    pub(crate) fn get_span(&self, span: Span<'_>) -> Result<Vec<KeyValue>, Fatal> {
+        self.visible(span, self.current_revision())
+            .map(|(_, visible)| self.read(visible))
+            .collect()
+    }
+
+    /// What the index said is visible.
+    pub(crate) fn read(&self, visible: Visible) -> Result<KeyValue, Fatal> {
+        let key = RevisionKey::new(visible.modified, false);
+        let committed = self
+            .pending
+            .first()
+            .is_none_or(|first| visible.modified < first.revision.revision());
+        let value = if committed {
+            self.backend
+                .get(key.as_bytes(), Bytes::copy_from_slice)?
+                .ok_or_else(|| {
+                    Fatal::Corrupt(format!("the backend lost revision {:?}", visible.modified))
+                })?
+        } else {
+            let at = self
+                .pending
+                .binary_search_by_key(&visible.modified, |change| change.revision.revision())
+                .unwrap_or_else(|_| panic!("{visible:?} is neither pending nor committed"));
+            self.pending[at].value.clone()
+        };
+        decode(&key, value)
+    }
+
+    /// Puts a key, in the transaction that is being applied. Its revision is
+    /// the transaction's.
+    pub(crate) fn put(&mut self, key: &Bytes, value: Bytes, lease: i64) -> i64 {
+        let revision = self.next_revision();
+        let visible = self.index.put(key, revision);
+        let kv = KeyValue {
+            key: key.clone(),
+            create_revision: visible.create_revision,
+            mod_revision: revision.main,
+            version: visible.version,
+            value,
+            lease,
+        };
+        self.push(RevisionKey::new(revision, false), &kv);
+        revision.main
+    }
+
+    /// Deletes the keys of `span`, in the transaction that is being applied.
+    /// Returns how many there were.
+    pub(crate) fn delete(&mut self, span: Span<'_>) -> i64 {
+        let keys: Vec<Bytes> = self
+            .visible(span, self.current_revision())
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in &keys {
+            let revision = self.next_revision();
+            self.index.delete(key, revision);
+            let kv = KeyValue {
+                key: key.clone(),
+                ..KeyValue::default()
+            };
+            self.push(RevisionKey::new(revision, true), &kv);
+        }
+        keys.len() as i64
+    }
+
+    /// Ends the transaction; a transaction without changes has no revision.
+    /// Returns the store's revision, and what has changed.
+    pub(crate) fn end_txn(&mut self) -> (i64, &[Change]) {
+        let from = self.pending.len() - self.changes as usize;
+        self.revision = self.current_revision();
+        self.changes = 0;
+        (self.revision, &self.pending[from..])
+    }
+
+    /// Makes everything that is pending durable, with `meta`.
+    pub(crate) fn commit(&mut self, meta: &Meta) -> Result<(), Fatal> {
+        self.assert_between_txns(meta);
+        let rows = self
+            .pending
+            .iter()
+            .map(|change| (change.revision.as_bytes(), &change.value[..]));
+        self.backend.commit(rows, meta)?;
+        self.pending.clear();
+        Ok(())
+    }
+
+    /// Replaces the whole store by `changes`, which are in order, durably.
+    pub(crate) fn replace(
+        &mut self,
+        changes: &[(RevisionKey, Bytes)],
+        meta: &Meta,
+    ) -> Result<(), Fatal> {
+        let mut index = Index::default();
+        let mut stored_bytes = 0;
+        for (key, value) in changes {
+            stored_bytes += (key.as_bytes().len() + value.len()) as u64;
+            restore(&mut index, key.as_bytes(), value, meta.revision)?;
+        }
+        let rows = changes
+            .iter()
+            .map(|(key, value)| (key.as_bytes(), &value[..]));
+        self.backend.replace(rows, meta)?;
+        self.index = index;
+        self.pending.clear();
+        self.revision = meta.revision;
+        self.compact_revision = meta.compact_revision;
+        self.stored_bytes = stored_bytes;
+        Ok(())
+    }
+
+    /// Shows every change, committed or not, in order.
+    pub(crate) fn for_each_change(
+        &self,
+        mut change: impl FnMut(&[u8], &[u8]),
+    ) -> Result<(), Fatal> {
+        self.backend.for_each(|key, value| {
+            change(key, value);
+            Ok::<_, Fatal>(())
+        })?;
+        for pending in &self.pending {
+            change(pending.revision.as_bytes(), &pending.value);
+        }
+        Ok(())
+    }
+
+    /// The main revision that a call names, checked against history: 0 or less
+    /// is the current one.
+    pub(crate) fn resolve_revision(&self, named: i64) -> Result<i64, Refusal> {
+        let current = self.current_revision();
+        if named > current {
+            return Err(Refusal::FutureRevision);
+        }
+        let at = if named <= 0 { current } else { named };
+        if at < self.compact_revision {
+            return Err(Refusal::Compacted);
+        }
+        Ok(at)
+    }
+
+    /// The backend file's size in bytes.
+    pub(crate) fn file_bytes(&self) -> Result<u64, Fatal> {
+        self.backend.len()
+    }
+
+    /// The bytes of all changes, with their keys.
+    pub(crate) fn stored_bytes(&self) -> u64 {
+        self.stored_bytes
+    }
+
+    fn next_revision(&mut self) -> Revision {
+        self.changes += 1;
+        Revision {
+            main: self.revision + 1,
+            sub: self.changes - 1,
+        }
+    }
+
+    fn push(&mut self, revision: RevisionKey, kv: &KeyValue) {
+        let value = Bytes::from(kv.encode_to_vec());
+        self.stored_bytes += (revision.as_bytes().len() + value.len()) as u64;
+        self.pending.push(Change { revision, value });
+    }
+
+    fn assert_between_txns(&self, meta: &Meta) {
+        assert_eq!(self.changes, 0, "a transaction is open at {meta:?}");
+        assert_eq!(self.revision, meta.revision, "{meta:?} is of another state");
+    }
+}
+
+fn restore(index: &mut Index, key: &[u8], value: &[u8], newest: i64) -> Result<(), Fatal> {
+    let revision = RevisionKey::parse(key)
+        .ok_or_else(|| Fatal::Corrupt(format!("{key:02x?} in the key table is no revision")))?;
+    if revision.revision().main > newest {
+        return Err(Fatal::Corrupt(format!(
+            "revision {revision:?} is stored, but the store's revision is {newest}"
+        )));
+    }
+    let kv = decode(&revision, Bytes::copy_from_slice(value))?;
+    if revision.is_tombstone() {
+        index.restore_delete(&kv.key, revision.revision());
+    } else {
+        index.restore_put(&kv.key, revision.revision(), kv.create_revision, kv.version);
+    }
+    Ok(())
+}
+
+fn decode(revision: &RevisionKey, value: Bytes) -> Result<KeyValue, Fatal> {
+    KeyValue::decode(value).map_err(|e| {
+        Fatal::Corrupt(format!(
+            "revision {revision:?} holds no key-value pair: {e}"
+        ))
+    })
+}
