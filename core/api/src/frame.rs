@@ -96,6 +96,13 @@ impl PeerFrame {
         out.put_slice(&body);
     }
 
+    /// Appends the message's bytes alone, without the frame around them.
+    pub fn encode_message(&self, out: &mut Vec<u8>) {
+        self.msg
+            .write_to_vec(out)
+            .expect("a Raft message has no required fields");
+    }
+
     /// Takes one frame off the front of `input`; on an error, `input` is as it
     /// was. Only [`FrameError::Incomplete`] can be mended by more bytes.
     pub fn decode(input: &mut BytesMut) -> Result<PeerFrame, FrameError> {

@@ -33,6 +33,22 @@ impl Request {
             Request::Status(_) => "status",
         }
     }
+
+    /// Appends the message's bytes, without which RPC it is.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Request::Range(m) => append(m, out),
+            Request::Put(m) => append(m, out),
+            Request::DeleteRange(m) => append(m, out),
+            Request::Txn(m) => append(m, out),
+            Request::HashKv(m) => append(m, out),
+            Request::Status(m) => append(m, out),
+        }
+    }
+}
+
+fn append(message: &impl prost::Message, out: &mut Vec<u8>) {
+    message.encode(out).expect("a Vec grows as needed");
 }
 
 /// The answer to a [`Request`] of the same name.
@@ -58,6 +74,18 @@ impl Response {
             Response::Txn(r) => r.header.as_ref(),
             Response::HashKv(r) => r.header.as_ref(),
             Response::Status(r) => r.header.as_ref(),
+        }
+    }
+
+    /// Appends the message's bytes, without which RPC it answers.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Response::Range(m) => append(m, out),
+            Response::Put(m) => append(m, out),
+            Response::DeleteRange(m) => append(m, out),
+            Response::Txn(m) => append(m, out),
+            Response::HashKv(m) => append(m, out),
+            Response::Status(m) => append(m, out),
         }
     }
 }
