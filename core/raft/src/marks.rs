@@ -1,2 +1,71 @@
 //! The named points that a node passes, as they stand in
 //! [`Output::marks`](crate::Output::marks).
+
+/// An election timeout passed and the node stands for election.
+pub const CAMPAIGNED: &str = "raft.campaigned";
+/// A quorum voted for the node.
+pub const BECAME_LEADER: &str = "raft.became_leader";
+/// A leader saw a higher term.
+pub const STEPPED_DOWN: &str = "raft.stepped_down";
+/// A candidate was refused by so many that it cannot win.
+pub const LOST_ELECTION: &str = "raft.lost_election";
+/// A vote was granted.
+pub const GRANTED_VOTE: &str = "raft.granted_vote";
+/// A vote was refused because the candidate's log is behind.
+pub const REFUSED_SHORTER_LOG: &str = "raft.refused_shorter_log";
+/// The last term there is has been used up.
+pub const TERM_EXHAUSTED: &str = "raft.term_exhausted";
+/// A leader has entries in its log that it did not fsync yet, and sends them.
+pub const APPENDED_BEFORE_FSYNC: &str = "leader.appended_before_fsync";
+/// A leader's commit index passed its own fsync: a quorum of others was faster.
+pub const COMMITTED_BEFORE_OWN_FSYNC: &str = "leader.committed_before_own_fsync";
+/// A quorum has an entry of an older term, which does not commit it (Figure 8).
+pub const OLD_TERM_NOT_COUNTED: &str = "raft.old_term_not_counted";
+/// A follower dropped entries that its leader does not have.
+pub const TRUNCATED_CONFLICT: &str = "raft.truncated_conflict";
+/// A follower has no entry where the leader's append starts.
+pub const REJECTED_APPEND: &str = "raft.rejected_append";
+/// A message of an earlier term than the node's arrived.
+pub const IGNORED_OLD_TERM: &str = "raft.ignored_old_term";
+/// A message for somebody else arrived.
+pub const IGNORED_MISADDRESSED: &str = "raft.ignored_misaddressed";
+/// A message from somebody who is no member arrived.
+pub const IGNORED_STRANGER: &str = "raft.ignored_stranger";
+/// A message of a type that members do not send each other arrived.
+pub const IGNORED_TYPE: &str = "raft.ignored_type";
+/// A message contradicts itself.
+pub const IGNORED_MALFORMED: &str = "raft.ignored_malformed";
+/// Somebody else claims to lead in the node's own term as leader.
+pub const IGNORED_SECOND_LEADER: &str = "raft.ignored_second_leader";
+/// A follower acknowledges more than its leader has.
+pub const IGNORED_ACK_BEYOND_LOG: &str = "raft.ignored_ack_beyond_log";
+/// A leader's entries contradict what the node knows to be committed.
+pub const IGNORED_CONFLICT_BELOW_COMMIT: &str = "raft.ignored_conflict_below_commit";
+/// A commit index beyond the node's log arrived.
+pub const CLAMPED_COMMIT: &str = "raft.clamped_commit";
+/// A forwarded proposal or read reached a node that does not lead.
+pub const DROPPED_FORWARD: &str = "raft.dropped_forward";
+/// The answer to a forwarded read is not to a read that waits.
+pub const IGNORED_STALE_READ: &str = "raft.ignored_stale_read";
+/// A forwarded read was asked again: no answer came in time.
+pub const REPEATED_READ: &str = "raft.repeated_read";
+/// A read waits for the first commit of its leader's term.
+pub const READ_BEFORE_FIRST_COMMIT: &str = "raft.read_before_first_commit";
+/// A follower needs entries that its leader's log no longer has.
+pub const NEEDS_SNAPSHOT: &str = "raft.needs_snapshot";
+/// A snapshot left for a follower.
+pub const SENT_SNAPSHOT: &str = "raft.sent_snapshot";
+/// A snapshot was made too long ago: the log starts after it.
+pub const SNAPSHOT_TOO_OLD: &str = "raft.snapshot_too_old";
+/// A snapshot was not acknowledged in time.
+pub const SNAPSHOT_TIMED_OUT: &str = "raft.snapshot_timed_out";
+/// A snapshot holds nothing that is not committed here already.
+pub const IGNORED_OLD_SNAPSHOT: &str = "raft.ignored_old_snapshot";
+/// A snapshot's last entry is in the log: no need to install it.
+pub const SNAPSHOT_IN_LOG: &str = "raft.snapshot_in_log";
+/// A snapshot is being installed.
+pub const INSTALLING_SNAPSHOT: &str = "raft.installing_snapshot";
+/// A snapshot is installed: the log restarts after it.
+pub const INSTALLED_SNAPSHOT: &str = "raft.installed_snapshot";
+/// A follower is reported unreachable: it is probed until it answers.
+pub const UNREACHABLE: &str = "raft.unreachable";

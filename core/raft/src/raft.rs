@@ -1,88 +1,384 @@
-//! The node.
+//! The node: its state, and the way in and out.
 
-use crate::{LogBase, NoLeader, Output, Restored, Settings};
-use bytes::Bytes;
-use raft_proto::eraftpb::{Entry, Message, Snapshot};
+use crate::durability::Durability;
+use crate::log::Log;
+use crate::message::{is_forward, is_well_formed};
+use crate::progress::Tracker;
+use crate::quorum::Voters;
+use crate::reads::{ForwardedReads, ReadRounds};
+use crate::{LogBase, Output, Restored, Settings, marks};
+use raft_proto::eraftpb::{Entry, HardState, Message, MessageType};
 use rand_chacha::ChaCha8Rng;
-use squall_api::Role;
+use rand_chacha::rand_core::Rng as _;
+use squall_api::{Bug, Role};
+use std::collections::BTreeMap;
 
-/// A Raft node.
+/// A Raft node without I/O.
+///
+/// Feed it with [`step`](Raft::step), [`propose`](Raft::propose),
+/// [`read_index`](Raft::read_index) and the other verbs, call
+/// [`on_deadline`](Raft::on_deadline) once the monotonic clock has reached
+/// [`deadline`](Raft::deadline), and after every call [`take`](Raft::take)
+/// what came of it. What an [`Output`] says about durability is all there is
+/// to know about storage.
 #[derive(Debug)]
-pub struct Raft {}
+pub struct Raft {
+    pub(crate) settings: Settings,
+    pub(crate) voters: Voters,
+    rng: ChaCha8Rng,
 
-#[expect(
-    unused_variables,
-    missing_docs,
-    reason = "signatures first; bodies follow"
-)]
+    pub(crate) term: u64,
+    pub(crate) vote: u64,
+    pub(crate) role: Role,
+    /// 0 if none is known; itself when it leads.
+    pub(crate) leader: u64,
+    pub(crate) log: Log,
+    pub(crate) commit: u64,
+    /// Invariant: `delivered <= min(commit, stable)`, and never falls.
+    pub(crate) delivered: u64,
+    pub(crate) durability: Durability,
+    /// Term, vote and commit as they were last handed out to be persisted.
+    handed_out: (u64, u64, u64),
+
+    election_timeout: u64,
+    pub(crate) election_deadline: u64,
+    pub(crate) heartbeat_deadline: u64,
+
+    /// Candidate: the answers so far.
+    pub(crate) votes: BTreeMap<u64, bool>,
+    /// Leader: everybody's progress, its own included. Otherwise empty.
+    pub(crate) tracker: Tracker,
+    /// Leader: index of the empty entry that began its term.
+    pub(crate) term_start: u64,
+    pub(crate) rounds: ReadRounds,
+    /// Leader: a snapshot was asked for and has not come.
+    pub(crate) snapshot_asked: bool,
+    /// Follower: reads that its leader was asked to confirm.
+    pub(crate) forwarded: ForwardedReads,
+    /// Follower: the snapshot that the state machine is being replaced by.
+    pub(crate) installing: Option<LogBase>,
+
+    pub(crate) out: Output,
+    to_self: Vec<Message>,
+}
+
 impl Raft {
-    pub fn new(settings: Settings, restored: Restored, rng: ChaCha8Rng, now: u64) -> Raft {
-        unimplemented!()
+    /// A follower as of the last time that it was alive.
+    ///
+    /// # Panics
+    ///
+    /// If the settings name no id, no timeouts or no voters with the node among
+    /// them, or if `restored` does not [`validate`](Restored::validate): these
+    /// are its owner's to check.
+    pub fn new(settings: Settings, restored: Restored, mut rng: ChaCha8Rng, now: u64) -> Raft {
+        assert!(settings.id != 0, "node id 0 means nobody");
+        assert!(settings.election_timeout > 0 && settings.heartbeat > 0);
+        let voters = Voters::new(settings.voters.iter().copied());
+        assert!(
+            voters.contains(settings.id) && !voters.contains(0),
+            "node {} among voters {:?}",
+            settings.id,
+            settings.voters
+        );
+        if let Err(contradiction) = restored.validate() {
+            panic!("node {} cannot restart: {contradiction}", settings.id);
+        }
+
+        let Restored {
+            hard_state,
+            base,
+            entries,
+            applied,
+        } = restored;
+        let log = Log::new(base, entries);
+        let (mut term, mut vote) = (hard_state.term, hard_state.vote);
+        // An append reaches the disk before its hard state. If a crash came in
+        // between, the node never voted in the term of its last entry.
+        if log.last_term() > term {
+            (term, vote) = (log.last_term(), 0);
+        }
+        if settings.bugs.has(Bug::ForgetVote) {
+            vote = 0;
+        }
+        let forwarded = ForwardedReads::new(rng.next_u64());
+        let mut raft = Raft {
+            voters,
+            rng,
+            term,
+            vote,
+            role: Role::Follower,
+            leader: 0,
+            commit: hard_state.commit.max(applied).max(base.index),
+            delivered: applied,
+            durability: Durability::new(log.last_index(), hard_state.term),
+            handed_out: (hard_state.term, hard_state.vote, hard_state.commit),
+            log,
+            election_timeout: 0,
+            election_deadline: 0,
+            heartbeat_deadline: 0,
+            votes: BTreeMap::new(),
+            tracker: Tracker::new(),
+            term_start: 0,
+            rounds: ReadRounds::default(),
+            snapshot_asked: false,
+            forwarded,
+            installing: None,
+            out: Output::default(),
+            to_self: Vec::new(),
+            settings,
+        };
+        raft.draw_election_timeout(now);
+        raft
     }
+
+    /// When [`on_deadline`](Raft::on_deadline) is due, in monotonic nanoseconds.
     pub fn deadline(&self) -> u64 {
-        unimplemented!()
+        match self.role {
+            Role::Leader => self.heartbeat_deadline,
+            Role::Follower | Role::Candidate => self.election_deadline,
+        }
     }
+
+    /// The clock has come to `now`. Does nothing before the deadline.
     pub fn on_deadline(&mut self, now: u64) {
-        unimplemented!()
+        if now < self.deadline() {
+            return;
+        }
+        match self.role {
+            Role::Leader => {
+                // Counted from now: beats that a pause left out are not made up for.
+                self.heartbeat_deadline = now.saturating_add(self.settings.heartbeat);
+                self.give_up_lost_snapshots(now);
+                self.beat();
+            }
+            Role::Follower | Role::Candidate => self.campaign(now),
+        }
     }
+
+    /// A message came from another member. It may be late, doubled, out of
+    /// order, or nonsense: what is of no use is ignored, with a mark.
     pub fn step(&mut self, now: u64, msg: Message) {
-        unimplemented!()
+        if msg.to != self.settings.id {
+            self.mark(marks::IGNORED_MISADDRESSED);
+        } else if msg.from == self.settings.id || !self.voters.contains(msg.from) {
+            self.mark(marks::IGNORED_STRANGER);
+        } else if !is_well_formed(&msg) {
+            self.mark(marks::IGNORED_MALFORMED);
+        } else {
+            self.step_checked(now, msg);
+        }
     }
-    pub fn propose(&mut self, now: u64, id: u64, data: Bytes) -> Result<(), NoLeader> {
-        unimplemented!()
-    }
-    pub fn read_index(&mut self, now: u64, ctx: u64) -> Result<(), NoLeader> {
-        unimplemented!()
-    }
-    pub fn unreachable(&mut self, peer: u64) {
-        unimplemented!()
-    }
-    pub fn snapshot_taken(&mut self, now: u64, snapshot: Snapshot) {
-        unimplemented!()
-    }
-    pub fn snapshot_installed(&mut self, now: u64, base: LogBase) {
-        unimplemented!()
-    }
-    pub fn compact(&mut self, index: u64) {
-        unimplemented!()
-    }
+
+    /// Everything in the outputs up to number `through` is durable.
+    ///
+    /// # Panics
+    ///
+    /// If there was no such output.
     pub fn persisted(&mut self, now: u64, through: u64) {
-        unimplemented!()
+        for msg in self.durability.persisted(through) {
+            self.step_checked(now, msg);
+        }
     }
+
+    /// Everything that came up since the last call. Empty if nothing did.
     pub fn take(&mut self) -> Output {
-        unimplemented!()
+        let mut out = std::mem::take(&mut self.out);
+        out.append = self.log.take_unsaved();
+        out.log_changed_from = self.log.take_changed_from();
+        if self.role == Role::Leader && !out.append.is_empty() {
+            out.marks.push(marks::APPENDED_BEFORE_FSYNC);
+            let ack = self.own_ack();
+            self.to_self.push(ack);
+        }
+
+        // The commit index needs no fsync of its own: a restarted node learns
+        // it again. It goes along when something else is written.
+        let (term, vote, commit) = self.handed_out;
+        let writes_log = out.reset.is_some() || !out.append.is_empty();
+        if (self.term, self.vote) != (term, vote) || (writes_log && self.commit != commit) {
+            self.handed_out = (self.term, self.vote, self.commit);
+            out.hard_state = Some(HardState {
+                term: self.term,
+                vote: self.vote,
+                commit: self.commit,
+                ..Default::default()
+            });
+        }
+
+        if out.must_persist() {
+            let covers = if writes_log { self.log.last_index() } else { 0 };
+            let to_self = std::mem::take(&mut self.to_self);
+            self.durability.handed_out(covers, self.term, to_self);
+        }
+        assert!(
+            self.to_self.is_empty(),
+            "node {} waits for itself without anything to persist: {:?}",
+            self.settings.id,
+            self.to_self
+        );
+        out.seq = self.durability.seq();
+
+        let deliver = self.commit.min(self.durability.stable());
+        if deliver > self.delivered && self.installing.is_none() {
+            out.committed = self.log.range(self.delivered + 1, deliver);
+            self.delivered = deliver;
+        }
+        out
     }
+
+    /// Drops the log's entries up to `index`, though none that was not handed
+    /// out as committed. Followers that need them get a snapshot.
+    pub fn compact(&mut self, index: u64) {
+        if self.installing.is_none() {
+            self.log.compact(index.min(self.delivered));
+        }
+    }
+
+    /// This node's id.
     pub fn id(&self) -> u64 {
-        unimplemented!()
+        self.settings.id
     }
+
+    /// Its current term.
     pub fn term(&self) -> u64 {
-        unimplemented!()
+        self.term
     }
+
+    /// Whom it voted for in this term; 0 for nobody.
     pub fn vote(&self) -> u64 {
-        unimplemented!()
+        self.vote
     }
+
+    /// Its role.
     pub fn role(&self) -> Role {
-        unimplemented!()
+        self.role
     }
+
+    /// The leader of its term; 0 if it knows none.
     pub fn leader(&self) -> u64 {
-        unimplemented!()
+        self.leader
     }
+
+    /// The highest index that it knows to be committed.
     pub fn commit(&self) -> u64 {
-        unimplemented!()
+        self.commit
     }
+
+    /// The entry before the log's first one.
     pub fn base(&self) -> LogBase {
-        unimplemented!()
+        self.log.base()
     }
+
+    /// Index of the log's first entry, whether or not there is one.
     pub fn first_index(&self) -> u64 {
-        unimplemented!()
+        self.log.first_index()
     }
+
+    /// Index of the log's last entry; of the base if there is none.
     pub fn last_index(&self) -> u64 {
-        unimplemented!()
+        self.log.last_index()
     }
+
+    /// The term of the entry at `index`, or of the base; `None` for others.
     pub fn term_at(&self, index: u64) -> Option<u64> {
-        unimplemented!()
+        self.log.term_at(index)
     }
+
+    /// The log's entries at and after `index`.
     pub fn entries_from(&self, index: u64) -> impl Iterator<Item = &Entry> {
-        std::iter::empty()
+        self.log.entries_from(index)
+    }
+
+    fn step_checked(&mut self, now: u64, msg: Message) {
+        if is_forward(msg.msg_type) {
+            return match msg.msg_type {
+                MessageType::MsgPropose => self.handle_propose(msg),
+                _ => self.handle_read_index(msg),
+            };
+        }
+        if msg.term < self.term || msg.term == 0 {
+            return self.handle_old_term(&msg);
+        }
+        if msg.term > self.term {
+            self.enter_term(now, msg.term);
+        }
+        match msg.msg_type {
+            MessageType::MsgRequestVote => self.handle_request_vote(now, &msg),
+            MessageType::MsgRequestVoteResponse => self.handle_vote(now, &msg),
+            MessageType::MsgAppend if self.follow(now, msg.from) => self.handle_append(msg),
+            MessageType::MsgHeartbeat if self.follow(now, msg.from) => {
+                self.handle_heartbeat(now, msg);
+            }
+            MessageType::MsgSnapshot if self.follow(now, msg.from) => self.handle_snapshot(msg),
+            MessageType::MsgAppend | MessageType::MsgHeartbeat | MessageType::MsgSnapshot => {
+                self.mark(marks::IGNORED_SECOND_LEADER);
+            }
+            MessageType::MsgAppendResponse => self.handle_append_response(&msg),
+            MessageType::MsgHeartbeatResponse => self.handle_heartbeat_response(&msg),
+            MessageType::MsgReadIndexResp => self.handle_read_index_response(&msg),
+            _ => self.mark(marks::IGNORED_TYPE),
+        }
+    }
+
+    /// A leader of an earlier term learns the current one; others need not.
+    fn handle_old_term(&mut self, msg: &Message) {
+        self.mark(marks::IGNORED_OLD_TERM);
+        let from_leader = matches!(
+            msg.msg_type,
+            MessageType::MsgAppend | MessageType::MsgHeartbeat
+        );
+        if from_leader && msg.term < self.term {
+            let answer = crate::message::message(MessageType::MsgAppendResponse, msg.from);
+            self.send(answer);
+        }
+    }
+
+    /// Sends at once, unless a crash could take the node back behind the term
+    /// that the message shows.
+    pub(crate) fn send(&mut self, mut msg: Message) {
+        if is_forward(msg.msg_type) {
+            msg.from = self.settings.id;
+            self.out.send.push(msg);
+        } else if self.term > self.durability.term() {
+            self.send_after_sync(msg);
+        } else {
+            msg.from = self.settings.id;
+            msg.term = self.term;
+            self.out.send.push(msg);
+        }
+    }
+
+    /// Sends once everything that came up so far is durable.
+    pub(crate) fn send_after_sync(&mut self, mut msg: Message) {
+        msg.from = self.settings.id;
+        msg.term = self.term;
+        if msg.to == self.settings.id {
+            self.to_self.push(msg);
+        } else {
+            self.out.send_after_sync.push(msg);
+        }
+    }
+
+    pub(crate) fn mark(&mut self, name: &'static str) {
+        self.out.marks.push(name);
+    }
+
+    /// Everybody but itself, in ascending order.
+    pub(crate) fn peers(&self) -> Vec<u64> {
+        let me = self.settings.id;
+        self.voters.iter().filter(|id| *id != me).collect()
+    }
+
+    /// Draws a new election timeout from `[t, 2t)` and starts it.
+    pub(crate) fn draw_election_timeout(&mut self, now: u64) {
+        let t = self.settings.election_timeout;
+        let spread = (u128::from(self.rng.next_u64()) * u128::from(t)) >> 64;
+        self.election_timeout = t.saturating_add(spread as u64);
+        self.restart_election_timeout(now);
+    }
+
+    /// Waits the drawn election timeout once more, from now.
+    pub(crate) fn restart_election_timeout(&mut self, now: u64) {
+        self.election_deadline = now.saturating_add(self.election_timeout);
     }
 }

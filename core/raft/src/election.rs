@@ -1,0 +1,136 @@
+//! Elections: who leads in which term (section 5.2 and 5.4.1 of the paper).
+
+use crate::message::message;
+use crate::progress::Progress;
+use crate::quorum::Election;
+use crate::reads::ReadRounds;
+use crate::{Raft, marks};
+use raft_proto::eraftpb::{Entry, Message, MessageType};
+use squall_api::{Bug, Role};
+
+impl Raft {
+    /// Stands for election in the next term.
+    pub(crate) fn campaign(&mut self, now: u64) {
+        self.draw_election_timeout(now);
+        if self.installing.is_some() {
+            // Its log is about to be replaced; others have what it lacks.
+            return;
+        }
+        let Some(term) = self.term.checked_add(1) else {
+            return self.mark(marks::TERM_EXHAUSTED);
+        };
+        self.mark(marks::CAMPAIGNED);
+        self.set_leader(0);
+        self.term = term;
+        self.vote = self.settings.id;
+        self.role = Role::Candidate;
+        self.votes.clear();
+        // Its own vote counts, like everybody's, once it is durable.
+        self.send_after_sync(message(
+            MessageType::MsgRequestVoteResponse,
+            self.settings.id,
+        ));
+        for peer in self.peers() {
+            let mut request = message(MessageType::MsgRequestVote, peer);
+            request.index = self.log.last_index();
+            request.log_term = self.log.last_term();
+            self.send_after_sync(request);
+        }
+    }
+
+    /// A candidate asks for this node's vote in the current term.
+    pub(crate) fn handle_request_vote(&mut self, now: u64, msg: &Message) {
+        let is_free = self.vote == msg.from || (self.vote == 0 && self.leader == 0);
+        let up_to_date = self.log.is_up_to_date(msg.index, msg.log_term)
+            || self.settings.bugs.has(Bug::VoteShorterLog);
+        let mut answer = message(MessageType::MsgRequestVoteResponse, msg.from);
+        if is_free && up_to_date {
+            self.mark(marks::GRANTED_VOTE);
+            self.vote = msg.from;
+            self.restart_election_timeout(now);
+            self.send_after_sync(answer);
+        } else {
+            if is_free {
+                self.mark(marks::REFUSED_SHORTER_LOG);
+            }
+            answer.reject = true;
+            self.send(answer);
+        }
+    }
+
+    /// A voter, perhaps itself, answered in the current term.
+    pub(crate) fn handle_vote(&mut self, now: u64, msg: &Message) {
+        if self.role != Role::Candidate {
+            return;
+        }
+        // The first answer counts: a voter does not change its mind in a term.
+        self.votes.entry(msg.from).or_insert(!msg.reject);
+        match self.voters.election(&self.votes) {
+            Election::Won => self.become_leader(now),
+            Election::Lost => {
+                self.mark(marks::LOST_ELECTION);
+                self.become_follower(now);
+            }
+            Election::Open => {}
+        }
+    }
+
+    /// Somebody is in a later term. The election timeout runs on: only a
+    /// leader, or a candidate worth a vote, is a reason to wait.
+    pub(crate) fn enter_term(&mut self, now: u64, term: u64) {
+        assert!(term > self.term, "term {} to {term}", self.term);
+        self.term = term;
+        self.vote = 0;
+        self.set_leader(0);
+        self.become_follower(now);
+    }
+
+    /// `from` leads in the current term. False if this node knows better: it
+    /// leads itself.
+    pub(crate) fn follow(&mut self, now: u64, from: u64) -> bool {
+        if self.role == Role::Leader {
+            return false;
+        }
+        self.become_follower(now);
+        self.set_leader(from);
+        self.restart_election_timeout(now);
+        true
+    }
+
+    fn become_follower(&mut self, now: u64) {
+        if self.role == Role::Leader {
+            self.mark(marks::STEPPED_DOWN);
+            self.tracker.clear();
+            self.snapshot_asked = false;
+            let lost = std::mem::take(&mut self.rounds).into_local();
+            self.out.refused.extend(lost);
+            self.draw_election_timeout(now);
+        }
+        self.role = Role::Follower;
+        self.votes.clear();
+    }
+
+    fn become_leader(&mut self, now: u64) {
+        self.mark(marks::BECAME_LEADER);
+        self.role = Role::Leader;
+        self.votes.clear();
+        self.set_leader(self.settings.id);
+        self.rounds = ReadRounds::default();
+        self.snapshot_asked = false;
+        self.heartbeat_deadline = now.saturating_add(self.settings.heartbeat);
+        let next_index = self.log.last_index() + 1;
+        let fresh = Progress::new(next_index, self.settings.max_inflight);
+        self.tracker = self.voters.iter().map(|id| (id, fresh.clone())).collect();
+        // Entries of earlier terms commit with this one (section 5.4.2).
+        self.term_start = next_index;
+        self.append_own(Entry::default());
+        self.broadcast_append();
+    }
+
+    fn set_leader(&mut self, leader: u64) {
+        if self.leader != leader {
+            self.out.refused.extend(self.forwarded.drain());
+            self.leader = leader;
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! How far each follower is, as its leader sees it.
+
+use crate::inflights::Inflights;
+use std::collections::BTreeMap;
+
+/// How a leader feeds a follower.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Where its log agrees is not known: one append at a time. `paused` while
+    /// one is under way; an answer to it, or to a heartbeat, ends the pause.
+    Probe { paused: bool },
+    /// It follows: appends are sent without waiting, within the window.
+    Replicate,
+    /// The log no longer has what it needs: no appends until it has a snapshot.
+    Snapshot(Option<SentSnapshot>),
+}
+
+/// A snapshot that is under way; none while it is being made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SentSnapshot {
+    pub(crate) index: u64,
+    /// When it is given up for lost.
+    pub(crate) deadline: u64,
+}
+
+/// One follower (or the leader itself).
+///
+/// Invariant: `match_index < next_index`. `match_index` never falls within a
+/// leader's term, in whatever order acknowledgements arrive.
+#[derive(Debug, Clone)]
+pub(crate) struct Progress {
+    pub(crate) match_index: u64,
+    pub(crate) next_index: u64,
+    pub(crate) state: State,
+    pub(crate) inflights: Inflights,
+    /// The last round of heartbeats that it answered.
+    pub(crate) acked_round: u64,
+}
+
+impl Progress {
+    /// Nothing is known but a guess of what to send next.
+    pub(crate) fn new(next_index: u64, max_inflight: usize) -> Progress {
+        Progress {
+            match_index: 0,
+            next_index,
+            state: State::Probe { paused: false },
+            inflights: Inflights::new(max_inflight),
+            acked_round: 0,
+        }
+    }
+
+    /// Whether no append may be sent now.
+    pub(crate) fn is_paused(&self) -> bool {
+        match self.state {
+            State::Probe { paused } => paused,
+            State::Replicate => self.inflights.is_full(),
+            State::Snapshot(_) => true,
+        }
+    }
+
+    /// Starts to probe after what is known to match; `paused` to wait for a
+    /// sign of life first.
+    pub(crate) fn become_probe(&mut self, paused: bool) {
+        self.next_index = self.match_index + 1;
+        self.state = State::Probe { paused };
+        self.inflights.clear();
+    }
+
+    /// Starts to stream after what is known to match.
+    pub(crate) fn become_replicate(&mut self) {
+        self.next_index = self.match_index + 1;
+        self.state = State::Replicate;
+        self.inflights.clear();
+    }
+
+    /// Stops until a snapshot is made, sent and installed.
+    pub(crate) fn become_snapshot(&mut self) {
+        self.state = State::Snapshot(None);
+        self.inflights.clear();
+    }
+
+    /// An append was sent whose last entry is `last`, if it had any.
+    pub(crate) fn sent(&mut self, last: Option<u64>) {
+        match (&mut self.state, last) {
+            (State::Probe { paused }, _) => *paused = true,
+            (State::Replicate, Some(last)) => {
+                self.next_index = last + 1;
+                self.inflights.add(last);
+            }
+            (State::Replicate, None) => {}
+            (State::Snapshot(_), _) => unreachable!("append sent into {self:?}"),
+        }
+    }
+
+    /// The follower has everything up to `index`; says whether that is news.
+    pub(crate) fn acked(&mut self, index: u64) -> bool {
+        let news = index > self.match_index;
+        self.match_index = self.match_index.max(index);
+        self.next_index = self.next_index.max(index + 1);
+        if self.state == State::Replicate {
+            self.inflights.free_to(index);
+        }
+        news
+    }
+
+    /// The follower has no such entry at `rejected`, and none that could match
+    /// above `hint`. False if the answer is an old one.
+    pub(crate) fn rejected(&mut self, rejected: u64, hint: u64) -> bool {
+        match self.state {
+            State::Replicate if rejected > self.match_index => {
+                self.become_probe(false);
+                true
+            }
+            State::Probe { .. } if rejected == self.next_index - 1 => {
+                let next = rejected.min(hint.saturating_add(1));
+                self.next_index = next.max(self.match_index + 1);
+                self.state = State::Probe { paused: false };
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Everybody's progress.
+pub(crate) type Tracker = BTreeMap<u64, Progress>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_probe_waits_for_its_answer() {
+        let mut progress = Progress::new(5, 2);
+        assert!(!progress.is_paused());
+        progress.sent(Some(5));
+        assert!(progress.is_paused());
+        assert_eq!(progress.next_index, 5, "a probe assumes nothing");
+        assert!(!progress.rejected(3, 3), "an answer to something else");
+        assert!(progress.rejected(4, 1));
+        assert_eq!(progress.next_index, 2);
+        assert!(!progress.is_paused());
+    }
+
+    #[test]
+    fn replication_runs_ahead_within_its_window() {
+        let mut progress = Progress::new(1, 2);
+        progress.become_replicate();
+        progress.sent(Some(3));
+        progress.sent(None);
+        progress.sent(Some(4));
+        assert!(progress.is_paused());
+        assert_eq!(progress.next_index, 5);
+        assert!(progress.acked(3));
+        assert!(!progress.is_paused());
+        assert!(
+            !progress.acked(2),
+            "acknowledgements may arrive in any order"
+        );
+        assert_eq!(progress.match_index, 3);
+        assert!(!progress.rejected(3, 0), "it was acknowledged before");
+        assert!(progress.rejected(4, 3));
+        assert_eq!(progress.next_index, 4);
+        assert_eq!(progress.state, State::Probe { paused: false });
+    }
+}

@@ -1,0 +1,248 @@
+//! Linearizable reads without the log (section 6.4 of Ongaro's dissertation).
+//!
+//! A leader notes its commit index when a read comes, and answers once a
+//! quorum has answered a heartbeat that was sent afterwards: nobody else can
+//! have committed anything before the read came. Heartbeats are numbered in
+//! rounds, which only rise within a term, so that the answer to a later round
+//! confirms the earlier ones. One round is under way at a time; reads that
+//! come meanwhile share the next.
+
+use crate::message::{decode_id, message};
+use crate::{NoLeader, Raft, marks};
+use bytes::{BufMut as _, Bytes, BytesMut};
+use raft_proto::eraftpb::{Entry, Message, MessageType};
+use squall_api::{Bug, Role};
+use std::collections::{BTreeMap, VecDeque};
+
+/// A leader's reads that wait to be confirmed.
+#[derive(Debug, Default)]
+pub(crate) struct ReadRounds {
+    started: u64,
+    confirmed: u64,
+    /// Invariant: in ascending order of rounds, none beyond `started + 1`.
+    waiting: VecDeque<Read>,
+}
+
+#[derive(Debug)]
+struct Read {
+    round: u64,
+    index: u64,
+    origin: Origin,
+}
+
+#[derive(Debug)]
+enum Origin {
+    Local { ctx: u64 },
+    Follower { id: u64, context: Bytes },
+}
+
+impl ReadRounds {
+    /// The contexts of the reads that were asked here.
+    pub(crate) fn into_local(self) -> impl Iterator<Item = u64> {
+        self.waiting
+            .into_iter()
+            .filter_map(|read| match read.origin {
+                Origin::Local { ctx } => Some(ctx),
+                Origin::Follower { .. } => None,
+            })
+    }
+}
+
+/// A follower's reads that wait for its leader's answer.
+///
+/// The nonce tells the answers to this incarnation from those to an earlier
+/// one, which may have used the same contexts.
+#[derive(Debug)]
+pub(crate) struct ForwardedReads {
+    nonce: u64,
+    asked_at: BTreeMap<u64, u64>,
+}
+
+impl ForwardedReads {
+    /// None yet.
+    pub(crate) fn new(nonce: u64) -> ForwardedReads {
+        ForwardedReads {
+            nonce,
+            asked_at: BTreeMap::new(),
+        }
+    }
+
+    /// Gives up on all of them, and says which they were.
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = u64> + use<> {
+        std::mem::take(&mut self.asked_at).into_keys()
+    }
+
+    fn encode(&self, ctx: u64) -> Bytes {
+        let mut bytes = BytesMut::with_capacity(16);
+        bytes.put_u64(self.nonce);
+        bytes.put_u64(ctx);
+        bytes.freeze()
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Option<u64> {
+        let (nonce, ctx) = bytes.split_first_chunk::<8>()?;
+        (u64::from_be_bytes(*nonce) == self.nonce).then(|| decode_id(ctx))?
+    }
+}
+
+impl Raft {
+    /// Asks from which index on the reads known as `ctx` may be served. A
+    /// leader confirms that it leads, a follower asks its leader. The answer
+    /// comes as [`readable`](crate::Output::readable), or as
+    /// [`refused`](crate::Output::refused) if the leader was lost meanwhile.
+    pub fn read_index(&mut self, now: u64, ctx: u64) -> Result<(), NoLeader> {
+        if self.role == Role::Leader {
+            if self.settings.bugs.has(Bug::UnconfirmedRead) {
+                self.out.readable.push((ctx, self.commit));
+                return Ok(());
+            }
+            self.confirm(Origin::Local { ctx });
+        } else if self.leader != 0 {
+            self.forwarded.asked_at.insert(ctx, now);
+            self.forward_read(ctx);
+        } else {
+            return Err(NoLeader);
+        }
+        Ok(())
+    }
+
+    /// A follower asks on behalf of its reads.
+    pub(crate) fn handle_read_index(&mut self, mut msg: Message) {
+        if self.role != Role::Leader {
+            return self.mark(marks::DROPPED_FORWARD);
+        }
+        let context = std::mem::take(&mut msg.entries[0].data);
+        self.confirm(Origin::Follower {
+            id: msg.from,
+            context,
+        });
+    }
+
+    /// The leader of the current term answers.
+    pub(crate) fn handle_read_index_response(&mut self, msg: &Message) {
+        let ctx = self.forwarded.decode(&msg.entries[0].data);
+        let waited = ctx
+            .filter(|ctx| self.leader == msg.from && self.forwarded.asked_at.remove(ctx).is_some());
+        match waited {
+            Some(ctx) => self.out.readable.push((ctx, msg.index)),
+            None => self.mark(marks::IGNORED_STALE_READ),
+        }
+    }
+
+    /// Asks again for reads whose question or answer probably got lost.
+    pub(crate) fn repeat_lost_reads(&mut self, now: u64) {
+        let patience = self.settings.election_timeout;
+        let mut lost = Vec::new();
+        for (ctx, asked_at) in &mut self.forwarded.asked_at {
+            if asked_at.saturating_add(patience) <= now {
+                *asked_at = now;
+                lost.push(*ctx);
+            }
+        }
+        for ctx in lost {
+            self.mark(marks::REPEATED_READ);
+            self.forward_read(ctx);
+        }
+    }
+
+    /// The round that a heartbeat sent now confirms, if any read waits.
+    pub(crate) fn start_round(&mut self) -> Option<u64> {
+        let rounds = &mut self.rounds;
+        // The answers to the last round may be lost; whoever joined the next
+        // one need not wait for them.
+        if let Some(last) = rounds.waiting.back() {
+            rounds.started = rounds.started.max(last.round);
+            Some(rounds.started)
+        } else {
+            None
+        }
+    }
+
+    /// A follower answered a heartbeat.
+    pub(crate) fn handle_round(&mut self, msg: &Message) {
+        let Some(round) = decode_id(&msg.context) else {
+            return;
+        };
+        let Some(progress) = self.tracker.get_mut(&msg.from) else {
+            return;
+        };
+        // Nobody can have answered what was not asked.
+        if round <= self.rounds.started && round > progress.acked_round {
+            progress.acked_round = round;
+            self.advance_reads();
+        }
+    }
+
+    /// Answers the reads that are confirmed, and starts the next round if some
+    /// wait for it.
+    pub(crate) fn advance_reads(&mut self) {
+        if self.rounds.waiting.is_empty() {
+            return;
+        }
+        let (me, started) = (self.settings.id, self.rounds.started);
+        let acked = |id| match id == me {
+            true => started,
+            false => self.tracker[&id].acked_round,
+        };
+        self.rounds.confirmed = self.voters.agreed(acked);
+
+        // Before the first commit of its term, a leader does not know what was
+        // committed before it came.
+        while self.commit >= self.term_start
+            && let Some(read) = self.rounds.waiting.front()
+            && read.round <= self.rounds.confirmed
+        {
+            let read = self.rounds.waiting.pop_front().expect("it was just seen");
+            self.answer_read(read);
+        }
+        let next_waits = self
+            .rounds
+            .waiting
+            .back()
+            .is_some_and(|read| read.round > self.rounds.started);
+        if next_waits && self.rounds.confirmed == self.rounds.started {
+            self.beat();
+        }
+    }
+
+    fn confirm(&mut self, origin: Origin) {
+        if self.commit < self.term_start {
+            self.mark(marks::READ_BEFORE_FIRST_COMMIT);
+        }
+        let is_idle = self.rounds.confirmed == self.rounds.started;
+        self.rounds.waiting.push_back(Read {
+            round: self.rounds.started + 1,
+            index: self.commit.max(self.term_start),
+            origin,
+        });
+        if is_idle {
+            self.beat();
+            // Alone, it is a quorum.
+            self.advance_reads();
+        }
+    }
+
+    fn answer_read(&mut self, read: Read) {
+        match read.origin {
+            Origin::Local { ctx } => self.out.readable.push((ctx, read.index)),
+            Origin::Follower { id, context } => {
+                let mut answer = message(MessageType::MsgReadIndexResp, id);
+                answer.index = read.index;
+                answer.entries.push(Entry {
+                    data: context,
+                    ..Default::default()
+                });
+                self.send(answer);
+            }
+        }
+    }
+
+    fn forward_read(&mut self, ctx: u64) {
+        let mut question = message(MessageType::MsgReadIndex, self.leader);
+        question.entries.push(Entry {
+            data: self.forwarded.encode(ctx),
+            ..Default::default()
+        });
+        self.send(question);
+    }
+}
