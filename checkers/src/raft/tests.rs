@@ -29,7 +29,7 @@ struct Story {
     invariants: Invariants,
     first_index: BTreeMap<u64, u64>,
     last_index: BTreeMap<u64, u64>,
-    broken: Vec<Box<Witness>>,
+    broken: Vec<Witness>,
 }
 
 impl Story {
@@ -45,7 +45,7 @@ impl Story {
             let words: Vec<&str> = event.split_whitespace().collect();
             let node = number(words[0], "n").expect("a node");
             if let Err(witness) = told.event(t, node, &words[1..]) {
-                told.broken.push(witness);
+                told.broken.push(*witness);
             }
         }
         told
