@@ -31,6 +31,17 @@ pub fn judge(summary: &Summary) -> Exit {
     worst(summary.checks.iter().map(exit_of_check).chain([run]))
 }
 
+/// The failed check that a run should be remembered by: the first of the worst.
+pub fn headline(summary: &Summary) -> Option<&Check> {
+    let failed = |check: &&Check| matches!(check.verdict, Verdict::Fail(_));
+    let worst = worst(summary.checks.iter().filter(failed).map(exit_of_check));
+    summary
+        .checks
+        .iter()
+        .filter(failed)
+        .find(|check| exit_of_check(check) == worst)
+}
+
 /// `recovers.after_fault` belongs to `recovers`.
 fn family(name: &str) -> &str {
     name.split('.').next().unwrap_or(name)
@@ -107,5 +118,6 @@ mod tests {
         assert_eq!(judge(&run), Exit::Liveness);
         run.checks.push(check("raft.log_matching", fail()));
         assert_eq!(judge(&run), Exit::Violation);
+        assert_eq!(headline(&run).unwrap().name, "raft.log_matching");
     }
 }

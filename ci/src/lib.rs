@@ -16,7 +16,7 @@ mod profile;
 
 pub use amount::{AmountError, Sample, parse_duration};
 pub use exit::{Exit, worst};
-pub use judge::{exit_of_check, judge};
+pub use judge::{exit_of_check, headline, judge};
 pub use profile::{
     AllBugs, Config, ConfigError, DEFAULT, Extent, FirstSeed, Keep, Layer, MustFind, Settings,
 };

@@ -45,6 +45,57 @@ pub struct Layer {
     pub profile: BTreeMap<String, Layer>,
 }
 
+impl Layer {
+    /// What the environment says: `SQUALL_SEEDS=50` for `seeds = 50`, and so
+    /// on for every setting. `get` looks a variable up.
+    ///
+    /// # Errors
+    /// If a variable's value is none for its setting; names the variable.
+    pub fn from_env(get: impl Fn(&str) -> Option<String>) -> Result<Layer, ConfigError> {
+        let mut file = String::new();
+        for setting in Layer::SETTINGS {
+            let name = format!("SQUALL_{}", setting.to_uppercase());
+            let Some(value) = get(&name) else { continue };
+            let line = format!("{setting} = {}\n", as_toml(setting, &value));
+            if let Err(e) = toml::from_str::<Layer>(&line) {
+                let message = e.message();
+                return Err(ConfigError::Syntax(format!("{name}={value:?}: {message}")));
+            }
+            file.push_str(&line);
+        }
+        Ok(Config::parse(&file)?.top)
+    }
+
+    const SETTINGS: [&str; 12] = [
+        "scenarios",
+        "seed",
+        "seeds",
+        "for",
+        "jobs",
+        "max_fail",
+        "check_determinism",
+        "keep",
+        "out",
+        "keep_runs",
+        "must_find",
+        "hunt_seeds",
+    ];
+}
+
+/// A variable's value as TOML: numbers stay numbers, lists are split at commas.
+fn as_toml(setting: &str, value: &str) -> String {
+    let text = |value: &str| toml::Value::from(value).to_string();
+    let list = setting == "scenarios" || (setting == "must_find" && value != "all");
+    if list {
+        let items: Vec<String> = value.split(',').map(text).collect();
+        format!("[{}]", items.join(", "))
+    } else if setting != "check_determinism" && value.parse::<u64>().is_ok() {
+        value.to_owned()
+    } else {
+        text(value)
+    }
+}
+
 /// Where a sweep's seeds begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -350,6 +401,32 @@ mod tests {
         assert_eq!((s.max_fail, s.jobs, s.keep_runs), (3, 3, 2));
         let s = resolve("", "quick", &[]).unwrap();
         assert_eq!((s.max_fail, s.jobs, s.keep_runs), (10, 0, 50));
+    }
+
+    #[test]
+    fn the_environment_gives_every_setting() {
+        let env = |vars: &'static [(&str, &str)]| {
+            Layer::from_env(|name| {
+                let found = vars.iter().find(|(n, _)| *n == name);
+                found.map(|(_, value)| (*value).to_owned())
+            })
+        };
+        let layer = env(&[
+            ("SQUALL_SEEDS", "50"),
+            ("SQUALL_SEED", "commit"),
+            ("SQUALL_CHECK_DETERMINISM", "1/5"),
+            ("SQUALL_SCENARIOS", "a,b"),
+            ("SQUALL_MUST_FIND", "all"),
+            ("SQUALL_OUT", "x \"y\""),
+        ])
+        .unwrap();
+        assert_eq!(layer.seeds, Some(50));
+        assert_eq!(layer.seed, Some(FirstSeed::Commit));
+        assert_eq!(layer.scenarios, Some(vec!["a".to_owned(), "b".to_owned()]));
+        assert_eq!(layer.must_find, Some(MustFind::All(AllBugs::All)));
+        assert_eq!(layer.out.as_deref(), Some("x \"y\""));
+        let error = env(&[("SQUALL_SEEDS", "many")]).unwrap_err().to_string();
+        assert!(error.starts_with("SQUALL_SEEDS=\"many\": "), "{error}");
     }
 
     #[test]

@@ -96,14 +96,15 @@ pub struct Commands {
 }
 
 impl Explanation {
-    /// Explains the first check of `summary` that failed, from what was kept
-    /// of the run; `None` if none did.
-    pub fn of(summary: &Summary, events: &[Event]) -> Option<Explanation> {
-        let check = summary.failure()?;
-        Explanation::of_check(summary, check, events)
-    }
-
-    fn of_check(summary: &Summary, check: &Check, events: &[Event]) -> Option<Explanation> {
+    /// Explains why `check` of `summary` failed, from the events that were kept
+    /// of the run; `None` if it did not fail. `replay` is the command that runs
+    /// it again.
+    pub fn of(
+        summary: &Summary,
+        check: &Check,
+        events: &[Event],
+        replay: &str,
+    ) -> Option<Explanation> {
         let witness = witness(check)?;
         let others = summary.checks.iter().filter(|other| *other != check);
         Some(Explanation {
@@ -129,7 +130,7 @@ impl Explanation {
                     })
                 })
                 .collect(),
-            commands: Commands::of(summary, witness.t),
+            commands: Commands::of(replay, witness.t),
         })
     }
 }
@@ -149,22 +150,13 @@ impl OpRow {
 }
 
 impl Commands {
-    fn of(summary: &Summary, t: u64) -> Commands {
-        let bugs: String = summary
-            .bugs
-            .iter()
-            .map(|bug| format!(" --bug {bug}"))
-            .collect();
-        let replay = format!(
-            "squall replay '{}@{}'{bugs}",
-            summary.scenario, summary.seed
-        );
+    fn of(replay: &str, t: u64) -> Commands {
         // Rounded up to a millisecond, so that the moment itself is shown.
         let millis = t.div_ceil(1_000_000);
         let until = format!(" --until {}.{:03}s", millis / 1_000, millis % 1_000);
         Commands {
             timeline: format!("{replay}{until}"),
-            replay,
+            replay: replay.to_owned(),
             replay_recorded: None,
         }
     }
