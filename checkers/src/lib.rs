@@ -1,6 +1,11 @@
 //! History in, verdict out: pass, fail with a witness, or unknown with a reason.
 
+mod describe;
 pub mod durability;
+pub mod generate;
+pub mod linearizable;
 pub mod raft;
 pub mod recovery;
 pub mod replicas;
+mod search;
+mod store;

@@ -1,0 +1,175 @@
+//! Linearizability of a store's history.
+//!
+//! Three ways lead to a verdict, tried in this order:
+//!
+//! 0. the *witness*: whoever ran the store saw in which order operations took
+//!    effect; if that order explains every answer, the history is fine;
+//! 1. the *anchored* path: answers carry revisions, which force their order;
+//!    only who took unclaimed revisions is searched for;
+//! 2. the *complete search*, if the anchored one spent its share of the budget.
+
+use crate::search::Found;
+use crate::store::anchored::{self, Decision};
+use crate::store::timeline::Timeline;
+use crate::store::violation::Violation;
+use crate::store::{applied, complete, explain};
+use serde::{Deserialize, Serialize};
+use squall_record::{Op, Outcome, Reason, Verdict};
+
+/// An operation that took effect on the replicas, as the host of the store saw
+/// it. The order of a slice of these is the order of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    /// The operation's id.
+    pub op: u64,
+    /// The store's revision after it.
+    pub revision: i64,
+}
+
+/// How much a check may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// Search steps.
+    pub steps: u64,
+    /// Bytes of search tables, roughly.
+    pub bytes: u64,
+}
+
+impl Default for Budget {
+    /// A few seconds and half a gigabyte.
+    fn default() -> Budget {
+        Budget {
+            steps: 20_000_000,
+            bytes: 512 << 20,
+        }
+    }
+}
+
+/// Which way led to the verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Path {
+    /// The order that the host of the store saw explains everything.
+    Witness,
+    /// Revisions forced the order.
+    Anchored,
+    /// Every possible order was searched.
+    Search,
+}
+
+/// A verdict and how it came about.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// Whether the history is linearizable.
+    pub verdict: Verdict,
+    /// What decided, or gave up.
+    pub path: Path,
+    /// Operations judged: key-value operations with an answer or of unknown
+    /// outcome.
+    pub judged: u64,
+    /// Writes of unknown outcome that were applied, if the host said so.
+    pub unknown_applied: Option<u64>,
+    /// Writes of unknown outcome that were not, if the host said so.
+    pub unknown_not_applied: Option<u64>,
+    /// Search steps taken.
+    pub steps: u64,
+}
+
+/// The guarantee that [`check`] judges.
+pub const GUARANTEE: &str =
+    "operations take effect atomically, one after another, between their call and their answer";
+
+/// Whether some order of the operations, within their intervals, explains every
+/// answer of a store that began empty at revision 1. `applied` is what the host
+/// of the store saw, if it looked. Calls outside the key-value service are
+/// ignored, and so are refused ones, which had no effect.
+pub fn check(history: &[Op], applied: Option<&[Applied]>, budget: Budget) -> Report {
+    let mut steps = budget.steps;
+    let mut report = decide(history, applied, budget, &mut steps);
+    report.steps = budget.steps - steps;
+    if let Some(applied) = applied {
+        let (yes, no) = count_unknown(history, applied);
+        report.unknown_applied = Some(yes);
+        report.unknown_not_applied = Some(no);
+    }
+    report
+}
+
+fn decide(history: &[Op], applied: Option<&[Applied]>, budget: Budget, steps: &mut u64) -> Report {
+    let report = |verdict, path, judged| Report {
+        verdict,
+        path,
+        judged,
+        unknown_applied: None,
+        unknown_not_applied: None,
+        steps: 0,
+    };
+    let fail = |violation: &Violation, path, judged| {
+        let witness = explain::explain(history, violation);
+        report(Verdict::Fail(Box::new(witness)), path, judged)
+    };
+    let timeline = match Timeline::new(history) {
+        Ok(timeline) => timeline,
+        Err(violation) => return fail(&violation, Path::Anchored, history.len() as u64),
+    };
+    let judged = timeline.judged();
+    if judged == 0 {
+        let nothing = Reason::TooLittle("the history holds no key-value operation".into());
+        return report(Verdict::Unknown(nothing), Path::Anchored, judged);
+    }
+    if let Err(violation) = timeline.check_order() {
+        return fail(&violation, Path::Anchored, judged);
+    }
+    let pass = Verdict::Pass {
+        judged,
+        unknown: timeline.unknown,
+    };
+    if let Some(applied) = applied
+        && applied::verify(&timeline, applied).is_some()
+    {
+        return report(pass, Path::Witness, judged);
+    }
+    let mut share = *steps / 2;
+    *steps -= share;
+    let decision = anchored::decide(&timeline, &mut share);
+    *steps += share;
+    match decision {
+        Decision::Legal(_) => return report(pass, Path::Anchored, judged),
+        Decision::Illegal(violation) => return fail(&violation, Path::Anchored, judged),
+        Decision::Spent => {}
+    }
+    match complete::decide(&timeline, steps, budget.bytes) {
+        Found::Legal(_) => report(pass, Path::Search, judged),
+        Found::Illegal { stuck, order } => {
+            let violation = complete::violation(&timeline, stuck, &order);
+            fail(&violation, Path::Search, judged)
+        }
+        Found::Spent => {
+            let reason = Reason::Budget {
+                steps: budget.steps - *steps,
+                left: format!(
+                    "an order of {judged} operations, {} of unknown outcome",
+                    timeline.unknown
+                ),
+            };
+            report(Verdict::Unknown(reason), Path::Search, judged)
+        }
+    }
+}
+
+/// How many writes of unknown outcome the host saw applied, and how many not.
+fn count_unknown(history: &[Op], applied: &[Applied]) -> (u64, u64) {
+    let mut ids: Vec<u64> = applied.iter().map(|a| a.op).collect();
+    ids.sort_unstable();
+    let (mut yes, mut no) = (0, 0);
+    for op in history {
+        if matches!(op.outcome, Outcome::Unknown(_)) && crate::store::timeline::may_write(&op.call)
+        {
+            match ids.binary_search(&op.id) {
+                Ok(_) => yes += 1,
+                Err(_) => no += 1,
+            }
+        }
+    }
+    (yes, no)
+}
