@@ -232,3 +232,13 @@ pub trait Machine: Send {
     /// Monotonic time of the next timer, in nanoseconds.
     fn deadline(&self) -> Option<u64>;
 }
+
+impl<M: Machine + ?Sized> Machine for Box<M> {
+    fn step(&mut self, now: Now, input: Input, fx: &mut Effects) -> Result<(), Fatal> {
+        (**self).step(now, input, fx)
+    }
+
+    fn deadline(&self) -> Option<u64> {
+        (**self).deadline()
+    }
+}
