@@ -1,0 +1,599 @@
+//! A cluster in memory. Nothing happens by itself: messages arrive, disks sync
+//! and timeouts pass when a test says so, and each output that comes of it is
+//! told and checked.
+
+use crate::invariants::{Entries, Invariants};
+use crate::tell;
+use bytes::Bytes;
+use raft_proto::eraftpb::{Entry, HardState, Message, MessageType, Snapshot};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng as _;
+use squall_api::{Bug, Bugs, Role};
+use squall_raft::{LogBase, Output, Raft, Restored, Settings};
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt::Write as _;
+
+pub(crate) const ELECTION_TIMEOUT: u64 = 1_000;
+pub(crate) const HEARTBEAT: u64 = 100;
+
+/// The cluster, what it was seen to do, and what is known of its promises.
+pub(crate) struct Cluster {
+    pub(crate) now: u64,
+    pub(crate) nodes: BTreeMap<u64, Node>,
+    /// Messages under way, in the order in which they were sent.
+    pub(crate) network: Vec<Message>,
+    pub(crate) invariants: Invariants,
+    settings: Settings,
+    story: String,
+    muted: bool,
+}
+
+/// A node, its disk, and its state machine.
+pub(crate) struct Node {
+    pub(crate) raft: Raft,
+    /// What a crash leaves.
+    durable: Wal,
+    /// What was written and not synced, by the outputs it came in.
+    unsynced: VecDeque<Unsynced>,
+    /// The state: every entry applied, as index -> (term, data).
+    pub(crate) state: Entries,
+    /// How much of the state a crash leaves.
+    state_durable: LogBase,
+    /// Snapshots to install, and wishes for one, wait for the test.
+    pub(crate) install: Option<Snapshot>,
+    pub(crate) want_snapshot: bool,
+    /// (ctx, index) of every read that was confirmed.
+    pub(crate) readable: Vec<(u64, u64)>,
+    pub(crate) refused: Vec<u64>,
+    pub(crate) marks: Vec<&'static str>,
+    incarnation: u64,
+}
+
+#[derive(Clone, Default)]
+struct Wal {
+    hard_state: HardState,
+    base: LogBase,
+    entries: Vec<Entry>,
+}
+
+struct Unsynced {
+    seq: u64,
+    reset: Option<LogBase>,
+    append: Vec<Entry>,
+    hard_state: Option<HardState>,
+    then_send: Vec<Message>,
+}
+
+impl Wal {
+    fn write(&mut self, write: &Unsynced) {
+        if let Some(base) = write.reset {
+            self.base = base;
+            self.entries.clear();
+        }
+        if let Some(first) = write.append.first() {
+            let keep = first.index - self.base.index - 1;
+            assert!(
+                keep <= self.entries.len() as u64,
+                "append leaves a gap in the WAL"
+            );
+            self.entries.truncate(keep as usize);
+            self.entries.extend(write.append.iter().cloned());
+        }
+        if let Some(hard_state) = &write.hard_state {
+            self.hard_state = hard_state.clone();
+        }
+    }
+}
+
+impl Cluster {
+    /// Nodes 1 to `n`, newly born.
+    pub(crate) fn new(n: u64) -> Cluster {
+        Cluster::with_bug(n, None)
+    }
+
+    /// The same, each with this bug planted.
+    pub(crate) fn with_bug(n: u64, bug: Option<Bug>) -> Cluster {
+        let settings = Settings {
+            id: 0,
+            voters: (1..=n).collect(),
+            election_timeout: ELECTION_TIMEOUT,
+            heartbeat: HEARTBEAT,
+            max_append_bytes: 1 << 20,
+            max_inflight: 4,
+            bugs: bug.map_or(Bugs::NONE, |bug| Bugs::NONE.with(bug)),
+        };
+        Cluster::start(settings, BTreeMap::new())
+    }
+
+    /// A cluster in which some nodes already have a log, committed up to
+    /// `commit` in `term`: where stories begin in the middle.
+    pub(crate) fn with_logs(n: u64, term: u64, commit: u64, logs: &[(u64, &[u64])]) -> Cluster {
+        let template = Cluster::new(n).settings;
+        let wal = |terms: &[u64]| Wal {
+            hard_state: HardState {
+                term,
+                commit: commit.min(terms.len() as u64),
+                ..Default::default()
+            },
+            base: LogBase::default(),
+            entries: (1..)
+                .zip(terms)
+                .map(|(index, term)| Entry {
+                    index,
+                    term: *term,
+                    ..Default::default()
+                })
+                .collect(),
+        };
+        let wals = logs.iter().map(|(id, terms)| (*id, wal(terms))).collect();
+        Cluster::start(template, wals)
+    }
+
+    fn start(settings: Settings, mut wals: BTreeMap<u64, Wal>) -> Cluster {
+        let mut cluster = Cluster {
+            now: 0,
+            nodes: BTreeMap::new(),
+            network: Vec::new(),
+            invariants: Invariants::default(),
+            story: String::new(),
+            muted: true,
+            settings,
+        };
+        for id in cluster.settings.voters.clone() {
+            let durable = wals.remove(&id).unwrap_or_default();
+            let node = Node {
+                raft: cluster.open(id, 0, &durable, LogBase::default()),
+                durable,
+                unsynced: VecDeque::new(),
+                state: Entries::new(),
+                state_durable: LogBase::default(),
+                install: None,
+                want_snapshot: false,
+                readable: Vec::new(),
+                refused: Vec::new(),
+                marks: Vec::new(),
+                incarnation: 0,
+            };
+            cluster.nodes.insert(id, node);
+            cluster.settle_output(id);
+        }
+        cluster.muted = false;
+        cluster
+    }
+
+    fn open(&self, id: u64, incarnation: u64, wal: &Wal, applied: LogBase) -> Raft {
+        let mut settings = self.settings.clone();
+        settings.id = id;
+        let mut restored = Restored {
+            hard_state: wal.hard_state.clone(),
+            base: wal.base,
+            entries: wal.entries.clone(),
+            applied: 0,
+        };
+        restored.reconcile(applied);
+        let rng = ChaCha8Rng::seed_from_u64(id * 1_000 + incarnation);
+        Raft::new(settings, restored, rng, self.now)
+    }
+
+    /// Changes settings of all nodes, before the story begins.
+    pub(crate) fn tune(mut self, change: impl FnOnce(&mut Settings)) -> Cluster {
+        change(&mut self.settings);
+        let wals = std::mem::take(&mut self.nodes);
+        let wals = wals.into_iter().map(|(id, n)| (id, n.durable)).collect();
+        Cluster::start(self.settings, wals)
+    }
+
+    // What a test may do.
+
+    /// A heading in the story.
+    pub(crate) fn say(&mut self, text: &str) {
+        if !self.muted {
+            writeln!(self.story, "\n{text}").unwrap();
+        }
+    }
+
+    /// Does what need not be told.
+    pub(crate) fn quietly(&mut self, act: impl FnOnce(&mut Cluster)) {
+        self.muted = true;
+        act(self);
+        self.muted = false;
+    }
+
+    /// Nothing from here on is told.
+    pub(crate) fn mute(&mut self) {
+        self.muted = true;
+    }
+
+    /// The node's next timeout passes.
+    pub(crate) fn timeout(&mut self, id: u64) {
+        let what = match self.nodes[&id].raft.role() {
+            Role::Leader => "heartbeat is due",
+            _ => "election timeout passes",
+        };
+        self.tell(&format!("> n{id}: {what}"));
+        self.now = self.now.max(self.nodes[&id].raft.deadline());
+        let now = self.now;
+        self.node(id).raft.on_deadline(now);
+        self.settle_output(id);
+    }
+
+    /// The node's disk ends a sync of everything written so far.
+    pub(crate) fn sync(&mut self, id: u64) {
+        let all = self.nodes[&id].unsynced.len();
+        self.sync_some(id, all);
+    }
+
+    /// A sync that covers only the first `outputs` of what is unsynced.
+    pub(crate) fn sync_some(&mut self, id: u64, outputs: usize) {
+        let now = self.now;
+        let node = self.node(id);
+        let mut through = None;
+        let mut released = Vec::new();
+        for _ in 0..outputs {
+            let Some(write) = node.unsynced.pop_front() else {
+                break;
+            };
+            node.durable.write(&write);
+            through = Some(write.seq);
+            released.extend(write.then_send);
+        }
+        let Some(through) = through else { return };
+        node.raft.persisted(now, through);
+        self.tell(&format!("> n{id}: disk synced"));
+        for msg in released {
+            self.depart(msg);
+        }
+        self.settle_output(id);
+    }
+
+    /// Messages that are under way from `from` to `to` arrive, in order.
+    pub(crate) fn deliver(&mut self, from: u64, to: u64) {
+        let arriving = self.lift(|m| m.from == from && m.to == to);
+        assert!(
+            !arriving.is_empty(),
+            "nothing is under way from n{from} to n{to}\n{}",
+            self.story
+        );
+        for msg in arriving {
+            self.arrive(msg);
+        }
+    }
+
+    /// Messages from `from` to `to` are lost.
+    pub(crate) fn lose(&mut self, from: u64, to: u64) {
+        for msg in self.lift(|m| m.from == from && m.to == to) {
+            self.tell(&format!("> lost: {}", tell::message(&msg)));
+        }
+    }
+
+    /// Everything under way to or from `id` is lost.
+    pub(crate) fn isolate(&mut self, id: u64) {
+        let lost = self.lift(|m| m.from == id || m.to == id);
+        if !lost.is_empty() {
+            self.tell(&format!("> lost: all under way to and from n{id}"));
+        }
+    }
+
+    /// Messages and syncs happen until nothing is left to happen among `ids`;
+    /// messages to and from others are lost.
+    pub(crate) fn settle_among(&mut self, ids: &[u64]) {
+        for _ in 0..1_000 {
+            let lost = |m: &Message| !ids.contains(&m.to) || !ids.contains(&m.from);
+            self.network.retain(|m| !lost(m));
+            let idle = |id: &u64| self.nodes[id].unsynced.is_empty();
+            if self.network.is_empty() && ids.iter().all(idle) {
+                return;
+            }
+            for id in ids {
+                self.sync(*id);
+            }
+            for msg in std::mem::take(&mut self.network) {
+                if !lost(&msg) {
+                    self.arrive(msg);
+                }
+            }
+        }
+        panic!("the cluster does not come to rest\n{}", self.story);
+    }
+
+    /// Messages and syncs happen until nothing is left to happen.
+    pub(crate) fn settle(&mut self) {
+        let all: Vec<u64> = self.nodes.keys().copied().collect();
+        self.settle_among(&all);
+    }
+
+    /// A client proposes at a node.
+    pub(crate) fn propose(&mut self, id: u64, proposal: u64) -> bool {
+        self.tell(&format!("> n{id}: a client proposes p{proposal}"));
+        let now = self.now;
+        let data = Bytes::from(format!("p{proposal}"));
+        let taken = self.node(id).raft.propose(now, proposal, data).is_ok();
+        if !taken {
+            self.tell("    refused: no leader is known");
+        }
+        self.settle_output(id);
+        taken
+    }
+
+    /// A client reads at a node.
+    pub(crate) fn read(&mut self, id: u64, ctx: u64) -> bool {
+        self.tell(&format!("> n{id}: a client reads, r{ctx}"));
+        let now = self.now;
+        self.invariants.read_asked(id, ctx);
+        let taken = self.node(id).raft.read_index(now, ctx).is_ok();
+        if !taken {
+            self.tell("    refused: no leader is known");
+        }
+        self.settle_output(id);
+        taken
+    }
+
+    /// The node's state is made durable, and its log compacted behind it.
+    pub(crate) fn compact(&mut self, id: u64) {
+        let node = self.node(id);
+        if node.install.is_some() {
+            return;
+        }
+        if let Some((index, (term, _))) = node.state.last_key_value() {
+            node.state_durable = LogBase {
+                index: *index,
+                term: *term,
+            };
+            node.raft.compact(*index);
+            let base = node.raft.base();
+            // The WAL drops what the log dropped; losing that is harmless.
+            let gone = base.index.saturating_sub(node.durable.base.index) as usize;
+            if node.unsynced.is_empty() && gone > 0 {
+                node.durable.entries.drain(..gone);
+                node.durable.base = base;
+            }
+            self.tell(&format!("> n{id}: log compacted up to {}", base.index));
+        }
+        self.settle_output(id);
+    }
+
+    /// The node makes the snapshot that was wanted.
+    pub(crate) fn take_snapshot(&mut self, id: u64) {
+        let now = self.now;
+        let node = self.node(id);
+        node.want_snapshot = false;
+        let Some((index, (term, _))) = node.state.last_key_value() else {
+            return;
+        };
+        let mut snapshot = Snapshot::default();
+        snapshot.mut_metadata().index = *index;
+        snapshot.mut_metadata().term = *term;
+        snapshot.data = encode_state(&node.state);
+        let text = format!("> n{id}: snapshot taken at {index}");
+        node.raft.snapshot_taken(now, snapshot);
+        self.tell(&text);
+        self.settle_output(id);
+    }
+
+    /// The node has installed the snapshot that it was given.
+    pub(crate) fn install(&mut self, id: u64) {
+        let now = self.now;
+        let node = self.node(id);
+        let snapshot = node.install.take().expect("a snapshot to install");
+        let base = LogBase {
+            index: snapshot.get_metadata().index,
+            term: snapshot.get_metadata().term,
+        };
+        node.state = decode_state(&snapshot.data);
+        node.state_durable = base;
+        node.raft.snapshot_installed(now, base);
+        self.tell(&format!("> n{id}: snapshot installed"));
+        self.settle_output(id);
+    }
+
+    /// The node loses power, and what it did not sync but the first `keep`
+    /// outputs of it, and starts again.
+    pub(crate) fn crash(&mut self, id: u64, keep: usize) {
+        self.tell(&format!("> n{id}: crashes and restarts"));
+        let node = self.node(id);
+        let kept: Vec<Unsynced> = node.unsynced.drain(..).take(keep).collect();
+        for write in &kept {
+            node.durable.write(write);
+        }
+        node.incarnation += 1;
+        node.install = None;
+        node.want_snapshot = false;
+        node.state
+            .retain(|index, _| *index <= node.state_durable.index);
+        let (incarnation, applied) = (node.incarnation, node.state_durable);
+        // As its owner must: a log overtaken by an installed snapshot goes.
+        let mut wal = node.durable.clone();
+        let mut restored = Restored {
+            hard_state: wal.hard_state.clone(),
+            base: wal.base,
+            entries: wal.entries.clone(),
+            applied: 0,
+        };
+        if restored.reconcile(applied) {
+            wal = Wal {
+                hard_state: restored.hard_state,
+                base: restored.base,
+                entries: restored.entries,
+            };
+        }
+        self.node(id).durable = wal.clone();
+        self.invariants.crashed(id);
+        let raft = self.open(id, incarnation, &wal, applied);
+        let text = format!(
+            "    comes back in term {}, vote {}, with {}",
+            raft.term(),
+            raft.vote(),
+            tell::log(&raft)
+        );
+        self.tell(&text);
+        self.node(id).raft = raft;
+        self.settle_output(id);
+    }
+
+    /// A message that was sent by nobody arrives.
+    pub(crate) fn forge(&mut self, msg: Message) {
+        self.arrive(msg);
+    }
+
+    // What a test may look at.
+
+    /// The story so far, for a golden file. No promise may have been broken.
+    pub(crate) fn story(&mut self) -> String {
+        self.invariants.assert_kept();
+        let story = std::mem::take(&mut self.story);
+        format!("{}\n", story.trim())
+    }
+
+    pub(crate) fn raft(&self, id: u64) -> &Raft {
+        &self.nodes[&id].raft
+    }
+
+    /// The terms of a node's log.
+    pub(crate) fn terms(&self, id: u64) -> Vec<u64> {
+        self.raft(id).entries_from(0).map(|e| e.term).collect()
+    }
+
+    /// Outputs that were written and not synced.
+    pub(crate) fn unsynced(&self, id: u64) -> usize {
+        self.nodes[&id].unsynced.len()
+    }
+
+    /// How many messages of that type are under way.
+    pub(crate) fn under_way(&self, msg_type: MessageType) -> usize {
+        let is_it = |m: &&Message| m.msg_type == msg_type;
+        self.network.iter().filter(is_it).count()
+    }
+
+    /// Elects `id` and lets everybody follow it.
+    pub(crate) fn elect(&mut self, id: u64) {
+        self.timeout(id);
+        self.settle();
+        assert_eq!(self.raft(id).role(), Role::Leader, "n{id} was not elected");
+    }
+
+    /// Takes messages out of the network.
+    pub(crate) fn lift(&mut self, which: impl Fn(&Message) -> bool) -> Vec<Message> {
+        let (lifted, rest) = std::mem::take(&mut self.network)
+            .into_iter()
+            .partition(which);
+        self.network = rest;
+        lifted
+    }
+
+    /// A message arrives.
+    pub(crate) fn arrive(&mut self, msg: Message) {
+        self.tell(&format!("> {}", tell::message(&msg)));
+        let (to, now) = (msg.to, self.now);
+        self.node(to).raft.step(now, msg);
+        self.settle_output(to);
+    }
+
+    /// A node hears that another cannot be reached.
+    pub(crate) fn unreachable(&mut self, id: u64, peer: u64) {
+        self.tell(&format!("> n{id}: n{peer} is unreachable"));
+        self.node(id).raft.unreachable(peer);
+        self.settle_output(id);
+    }
+
+    fn node(&mut self, id: u64) -> &mut Node {
+        self.nodes.get_mut(&id).expect("a node of the cluster")
+    }
+
+    fn tell(&mut self, line: &str) {
+        if !self.muted {
+            writeln!(self.story, "  {line}").unwrap();
+        }
+    }
+
+    fn depart(&mut self, msg: Message) {
+        self.invariants.sent(&msg);
+        self.network.push(msg);
+    }
+
+    /// Does with an output what a node's owner does.
+    fn settle_output(&mut self, id: u64) {
+        let out = self.node(id).raft.take();
+        for line in tell::output(id, &out) {
+            self.tell(&format!("    {line}"));
+        }
+        let Output {
+            seq,
+            reset,
+            append,
+            hard_state,
+            send,
+            send_after_sync,
+            committed,
+            readable,
+            refused,
+            install,
+            want_snapshot,
+            marks,
+            log_changed_from,
+        } = out;
+        let must_persist = reset.is_some() || !append.is_empty() || hard_state.is_some();
+        let now_durable = {
+            let node = self.node(id);
+            if must_persist {
+                node.unsynced.push_back(Unsynced {
+                    seq,
+                    reset,
+                    append,
+                    hard_state,
+                    then_send: Vec::new(),
+                });
+            }
+            node.unsynced.is_empty()
+        };
+        for msg in send {
+            self.depart(msg);
+        }
+        if now_durable {
+            for msg in send_after_sync {
+                self.depart(msg);
+            }
+        } else {
+            let last = self.node(id).unsynced.back_mut().expect("it has one");
+            last.then_send.extend(send_after_sync);
+        }
+        let node = self.nodes.get_mut(&id).expect("a node of the cluster");
+        for entry in committed {
+            node.state.insert(entry.index, (entry.term, entry.data));
+        }
+        for (ctx, index) in &readable {
+            self.invariants.read_confirmed(id, *ctx, *index);
+        }
+        for ctx in &refused {
+            self.invariants.read_refused(id, *ctx);
+        }
+        node.readable.extend(readable);
+        node.refused.extend(refused);
+        node.marks.extend(marks);
+        node.want_snapshot |= want_snapshot;
+        if install.is_some() {
+            node.install = install;
+        }
+        self.invariants
+            .observe(&node.raft, &node.state, log_changed_from);
+    }
+}
+
+fn encode_state(state: &Entries) -> Bytes {
+    let mut text = String::new();
+    for (index, (term, data)) in state {
+        let data = std::str::from_utf8(data).expect("tests propose text");
+        writeln!(text, "{index} {term} {data}").unwrap();
+    }
+    text.into()
+}
+
+fn decode_state(data: &Bytes) -> Entries {
+    let text = std::str::from_utf8(data).expect("it was encoded from text");
+    let line = |line: &str| {
+        let mut words = line.split(' ');
+        let mut word = || words.next().expect("three words a line").to_owned();
+        let number = |word: String| word.parse().expect("a number");
+        (number(word()), (number(word()), Bytes::from(word())))
+    };
+    text.lines().map(line).collect()
+}

@@ -1,0 +1,10 @@
+//! Raft nodes in a cluster without a world: every message, sync and timeout is
+//! a line in a test.
+
+mod cluster;
+mod hostile;
+mod invariants;
+mod planted;
+mod random;
+mod stories;
+mod tell;

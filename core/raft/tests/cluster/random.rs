@@ -1,0 +1,210 @@
+//! Random schedules: messages get lost, doubled and reordered, nodes crash and
+//! lose what they did not sync, logs are compacted, snapshots come late. The
+//! promises must hold throughout, and once all is well again the cluster must
+//! come to agree: nobody may be stuck for ever.
+
+use crate::cluster::{Cluster, HEARTBEAT};
+use proptest::prelude::*;
+use squall_api::Role;
+
+/// One thing that happens; `pick` chooses whom it happens to.
+#[derive(Debug, Clone, Copy)]
+enum Event {
+    Deliver { pick: usize },
+    Double { pick: usize },
+    Lose { pick: usize },
+    Timeout,
+    Rush { pick: usize },
+    Sync { pick: usize, outputs: usize },
+    Crash { pick: usize, keep: usize },
+    Propose { pick: usize },
+    Read { pick: usize },
+    Compact { pick: usize },
+    TakeSnapshot { pick: usize },
+    Install { pick: usize },
+    Unreachable { pick: usize, peer: usize },
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let pick = || any::<usize>();
+    prop_oneof![
+        60 => pick().prop_map(|pick| Event::Deliver { pick }),
+        4 => pick().prop_map(|pick| Event::Double { pick }),
+        6 => pick().prop_map(|pick| Event::Lose { pick }),
+        8 => Just(Event::Timeout),
+        2 => pick().prop_map(|pick| Event::Rush { pick }),
+        40 => (pick(), 1_usize..4).prop_map(|(pick, outputs)| Event::Sync { pick, outputs }),
+        3 => (pick(), 0_usize..3).prop_map(|(pick, keep)| Event::Crash { pick, keep }),
+        10 => pick().prop_map(|pick| Event::Propose { pick }),
+        6 => pick().prop_map(|pick| Event::Read { pick }),
+        2 => pick().prop_map(|pick| Event::Compact { pick }),
+        4 => pick().prop_map(|pick| Event::TakeSnapshot { pick }),
+        4 => pick().prop_map(|pick| Event::Install { pick }),
+        2 => (pick(), pick()).prop_map(|(pick, peer)| Event::Unreachable { pick, peer }),
+    ]
+}
+
+struct Run {
+    cluster: Cluster,
+    n: u64,
+    proposals: u64,
+    reads: u64,
+}
+
+impl Run {
+    fn new(n: u64) -> Run {
+        // Small appends and a small window, so that both limits are met.
+        let tuned = Cluster::new(n).tune(|s| {
+            s.max_append_bytes = 70;
+            s.max_inflight = 2;
+        });
+        let mut run = Run {
+            cluster: tuned,
+            n,
+            proposals: 0,
+            reads: 0,
+        };
+        run.cluster.mute();
+        run
+    }
+
+    fn node(&self, pick: usize) -> u64 {
+        pick as u64 % self.n + 1
+    }
+
+    fn happen(&mut self, event: Event) {
+        let c = &mut self.cluster;
+        match event {
+            Event::Deliver { pick } | Event::Double { pick } | Event::Lose { pick } => {
+                if c.network.is_empty() {
+                    return;
+                }
+                let at = pick % c.network.len();
+                match event {
+                    Event::Deliver { .. } => {
+                        let msg = c.network.remove(at);
+                        c.arrive(msg);
+                    }
+                    Event::Double { .. } => c.network.push(c.network[at].clone()),
+                    _ => drop(c.network.remove(at)),
+                }
+            }
+            Event::Timeout => {
+                let next = (1..=self.n).min_by_key(|id| c.raft(*id).deadline());
+                c.timeout(next.expect("there are nodes"));
+            }
+            // A node whose clock ran ahead of the others'.
+            Event::Rush { pick } => {
+                let (id, now) = (self.node(pick), self.cluster.now);
+                self.cluster.timeout(id);
+                self.cluster.now = now;
+            }
+            Event::Sync { pick, outputs } => {
+                let id = self.node(pick);
+                self.cluster.sync_some(id, outputs);
+            }
+            Event::Crash { pick, keep } => {
+                let id = self.node(pick);
+                self.cluster.crash(id, keep);
+            }
+            Event::Propose { pick } => {
+                self.proposals += 1;
+                let id = self.node(pick);
+                self.cluster.propose(id, self.proposals);
+            }
+            Event::Read { pick } => {
+                self.reads += 1;
+                let id = self.node(pick);
+                self.cluster.read(id, self.reads);
+            }
+            Event::Compact { pick } => {
+                let id = self.node(pick);
+                self.cluster.compact(id);
+            }
+            Event::TakeSnapshot { pick } => {
+                let id = self.node(pick);
+                if self.cluster.nodes[&id].want_snapshot {
+                    self.cluster.take_snapshot(id);
+                }
+            }
+            Event::Install { pick } => {
+                let id = self.node(pick);
+                if self.cluster.nodes[&id].install.is_some() {
+                    self.cluster.install(id);
+                }
+            }
+            Event::Unreachable { pick, peer } => {
+                let (id, peer) = (self.node(pick), self.node(peer));
+                self.cluster.unreachable(id, peer);
+            }
+        }
+    }
+
+    /// Everything works again; says what is still wrong after a long while.
+    fn heal(&mut self) -> Result<(), String> {
+        let mut marker = None;
+        for _ in 0..400 {
+            self.quiet_round();
+            let leader = (1..=self.n).find(|id| {
+                let raft = self.cluster.raft(*id);
+                raft.role() == Role::Leader
+                    && (1..=self.n).all(|o| self.cluster.raft(o).leader() == *id)
+            });
+            if let (Some(leader), None) = (leader, marker) {
+                self.cluster.propose(leader, u64::MAX);
+                marker = Some(());
+            }
+            let states: Vec<_> = self.cluster.nodes.values().map(|n| &n.state).collect();
+            let has_marker = |s: &&&crate::invariants::Entries| {
+                s.values()
+                    .any(|(_, data)| *data == format!("p{}", u64::MAX))
+            };
+            if marker.is_some() && states.iter().all(|s| has_marker(&s)) {
+                return match states.windows(2).all(|w| w[0] == w[1]) {
+                    true => Ok(()),
+                    false => Err(format!("the states differ: {states:#?}")),
+                };
+            }
+        }
+        let rafts: Vec<_> = self.cluster.nodes.values().map(|n| &n.raft).collect();
+        Err(format!("no agreement: {rafts:#?}"))
+    }
+
+    /// One heartbeat interval in which all messages and syncs arrive.
+    fn quiet_round(&mut self) {
+        self.cluster.settle();
+        for id in 1..=self.n {
+            if self.cluster.nodes[&id].want_snapshot {
+                self.cluster.take_snapshot(id);
+            }
+            if self.cluster.nodes[&id].install.is_some() {
+                self.cluster.install(id);
+            }
+        }
+        self.cluster.now += HEARTBEAT;
+        for id in 1..=self.n {
+            if self.cluster.raft(id).deadline() <= self.cluster.now {
+                self.cluster.timeout(id);
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, max_shrink_iters: 20_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn promises_hold_whatever_happens(
+        n in prop_oneof![Just(3_u64), Just(5), Just(4), Just(2)],
+        events in prop::collection::vec(event(), 100..900)
+    ) {
+        let mut run = Run::new(n);
+        for event in events {
+            run.happen(event);
+            prop_assert!(run.cluster.invariants.broken.is_empty(), "{:#?}", run.cluster.invariants.broken);
+        }
+        let healed = run.heal();
+        prop_assert!(healed.is_ok(), "{}", healed.unwrap_err());
+        prop_assert!(run.cluster.invariants.broken.is_empty(), "{:#?}", run.cluster.invariants.broken);
+    }
+}

@@ -1,0 +1,130 @@
+//! Outputs and messages as lines of a story.
+
+use raft_proto::eraftpb::{Entry, Message, MessageType};
+use squall_raft::{Output, Raft};
+
+/// A message: who to whom, its term, and what it says.
+pub(crate) fn message(msg: &Message) -> String {
+    let term = match msg.term {
+        0 => String::new(),
+        term => format!(" t{term}"),
+    };
+    format!("n{} -> n{}{term}: {}", msg.from, msg.to, body(msg))
+}
+
+/// A log: where it starts, and its terms.
+pub(crate) fn log(raft: &Raft) -> String {
+    let terms: Vec<Entry> = raft.entries_from(0).cloned().collect();
+    match raft.base().index {
+        0 => format!("log {}", entries(&terms)),
+        base => format!("log after {base}/t{} {}", raft.base().term, entries(&terms)),
+    }
+}
+
+/// What came of a call, a line for each thing.
+pub(crate) fn output(id: u64, out: &Output) -> Vec<String> {
+    let mut lines = Vec::new();
+    if !out.marks.is_empty() {
+        lines.push(format!("marks {}", out.marks.join(", ")));
+    }
+    let mut writes = Vec::new();
+    if let Some(base) = out.reset {
+        writes.push(format!("log restarts after {}/t{}", base.index, base.term));
+    }
+    if !out.append.is_empty() {
+        writes.push(format!("log {}", entries(&out.append)));
+    }
+    if let Some(hs) = &out.hard_state {
+        writes.push(format!(
+            "term {}, vote {}, commit {}",
+            hs.term, hs.vote, hs.commit
+        ));
+    }
+    if !writes.is_empty() {
+        lines.push(format!("n{id} writes #{}: {}", out.seq, writes.join("; ")));
+    }
+    for msg in &out.send {
+        lines.push(format!("sends {}", message(msg)));
+    }
+    for msg in &out.send_after_sync {
+        lines.push(format!("after #{} {}", out.seq, message(msg)));
+    }
+    if !out.committed.is_empty() {
+        lines.push(format!("n{id} applies {}", entries(&out.committed)));
+    }
+    for (ctx, index) in &out.readable {
+        lines.push(format!("n{id} may serve r{ctx} once {index} is applied"));
+    }
+    for ctx in &out.refused {
+        lines.push(format!("n{id} refuses r{ctx}"));
+    }
+    if let Some(snapshot) = &out.install {
+        let index = snapshot.get_metadata().index;
+        lines.push(format!("n{id} starts to install the snapshot at {index}"));
+    }
+    if out.want_snapshot {
+        lines.push(format!("n{id} wants a snapshot of its state"));
+    }
+    lines
+}
+
+fn body(msg: &Message) -> String {
+    match msg.msg_type {
+        MessageType::MsgRequestVote => {
+            format!("RequestVote, log ends at {}/t{}", msg.index, msg.log_term)
+        }
+        MessageType::MsgRequestVoteResponse if msg.reject => "Vote refused".into(),
+        MessageType::MsgRequestVoteResponse => "Vote granted".into(),
+        MessageType::MsgAppend => format!(
+            "Append after {}/t{} {}, commit {}",
+            msg.index,
+            msg.log_term,
+            entries(&msg.entries),
+            msg.commit
+        ),
+        MessageType::MsgAppendResponse if msg.reject => format!(
+            "Append after {} rejected, hint {}/t{}",
+            msg.index, msg.reject_hint, msg.log_term
+        ),
+        MessageType::MsgAppendResponse => format!("Append acknowledged up to {}", msg.index),
+        MessageType::MsgHeartbeat => format!("Heartbeat, commit {}{}", msg.commit, round(msg)),
+        MessageType::MsgHeartbeatResponse => format!("Heartbeat answered{}", round(msg)),
+        MessageType::MsgSnapshot => {
+            let metadata = msg.get_snapshot().get_metadata();
+            format!("Snapshot at {}/t{}", metadata.index, metadata.term)
+        }
+        MessageType::MsgPropose => format!("Propose {}", entries(&msg.entries)),
+        MessageType::MsgReadIndex => format!("ReadIndex for r{}", ctx(msg)),
+        MessageType::MsgReadIndexResp => {
+            format!("ReadIndex for r{} is {}", ctx(msg), msg.index)
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+fn entries(entries: &[Entry]) -> String {
+    let entry = |e: &Entry| {
+        let data = std::str::from_utf8(&e.data).unwrap_or("?");
+        let data = if data.is_empty() { "-" } else { data };
+        match e.index {
+            0 => data.to_owned(),
+            index => format!("{index}/t{} {data}", e.term),
+        }
+    };
+    let all: Vec<String> = entries.iter().map(entry).collect();
+    format!("[{}]", all.join(", "))
+}
+
+fn round(msg: &Message) -> String {
+    match <[u8; 8]>::try_from(&msg.context[..]) {
+        Ok(round) => format!(", round {}", u64::from_be_bytes(round)),
+        Err(_) => String::new(),
+    }
+}
+
+/// A forwarded read's context; the nonce before it says nothing to people.
+fn ctx(msg: &Message) -> u64 {
+    let bytes = msg.entries.first().map_or(&[][..], |e| &e.data[..]);
+    let last = bytes.last_chunk::<8>().copied().unwrap_or_default();
+    u64::from_be_bytes(last)
+}
