@@ -112,7 +112,11 @@ impl Net {
         if lost {
             return Fate::Drop(DropReason::Loss);
         }
-        let first = if twice { times[0].min(times[1]) } else { times[0] };
+        let first = if twice {
+            times[0].min(times[1])
+        } else {
+            times[0]
+        };
         let first = link.direction.arrive(first, self.link.reorder);
         if !twice {
             return Fate::Deliver(first);
@@ -170,7 +174,11 @@ impl Net {
         };
         let streams = self.streams;
         let direction = self.connections.entry(key).or_insert_with(|| {
-            let stream = if to_member { "net/to_member" } else { "net/to_client" };
+            let stream = if to_member {
+                "net/to_member"
+            } else {
+                "net/to_client"
+            };
             let mut name = [0; 20];
             name[..4].copy_from_slice(&client.to_le_bytes());
             name[4..12].copy_from_slice(&conn.to_le_bytes());

@@ -37,7 +37,8 @@ impl Streams {
     /// name, so the two must not share a stream.
     pub fn rng(&self, stream: &'static str, entity: u64) -> ChaCha8Rng {
         let mut key = [0; 32];
-        let halves = [self.seed, !self.seed].map(|seed| xxh3_128_with_seed(stream.as_bytes(), seed));
+        let halves =
+            [self.seed, !self.seed].map(|seed| xxh3_128_with_seed(stream.as_bytes(), seed));
         key[..16].copy_from_slice(&halves[0].to_le_bytes());
         key[16..].copy_from_slice(&halves[1].to_le_bytes());
         let mut rng = ChaCha8Rng::from_seed(key);
