@@ -254,6 +254,10 @@ fn read_meta(db: &Database) -> Result<Result<Meta, String>, redb::Error> {
 /// redb's errors are the disk's, or say that the file contradicts itself.
 fn fatal(error: impl Into<redb::Error>) -> Fatal {
     match error.into() {
+        // Where redb does not recognise its own file.
+        redb::Error::Io(e) if e.kind() == io::ErrorKind::InvalidData => {
+            Fatal::Corrupt(format!("{PATH}: {e}"))
+        }
         redb::Error::Io(e) => Fatal::Disk(e),
         redb::Error::PreviousIo => {
             Fatal::Disk(io::Error::other(format!("{PATH}: an earlier I/O failed")))

@@ -24,3 +24,6 @@ mod txn;
 mod waiting;
 
 pub use apply_lane::{ApplyLane, ETCD_VERSION};
+
+#[cfg(test)]
+mod tests;

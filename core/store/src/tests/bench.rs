@@ -1,0 +1,314 @@
+//! A lane on a test disk, with the Raft lane played by hand.
+
+use super::crash_disk::CrashDisk;
+use crate::ApplyLane;
+use bytes::Bytes;
+use raft_proto::eraftpb::{Entry, Snapshot};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng as _;
+use squall_api::pb::{self, compare, request_op, response_op};
+use squall_api::{
+    ApplyView, Bugs, Config, Disk, Effect, Effects, Env, Fatal, Input, LaneMsg, Machine as _,
+    NoStamp, Now, OpenError, ReqId, Request, Response, SessionId, Status, View,
+};
+use std::sync::Arc;
+
+pub(super) const SECOND: u64 = 1_000_000_000;
+pub(super) const SESSION: SessionId = SessionId(1);
+
+pub(super) struct Bench {
+    pub(super) lane: ApplyLane,
+    pub(super) now: Now,
+    fx: Effects,
+    /// The log: every proposal is committed at once, unless a test plays Raft.
+    pub(super) index: u64,
+    last_req: u64,
+    /// What the last calls showed.
+    pub(super) applied: Vec<ApplyView>,
+}
+
+pub(super) fn config() -> Config {
+    Config::new(0xc1, 1, vec![1, 2, 3])
+}
+
+pub(super) fn env(disk: &Arc<dyn Disk>, cfg: Config) -> Env {
+    Env {
+        disk: Arc::clone(disk),
+        rng: ChaCha8Rng::seed_from_u64(cfg.id),
+        bugs: Bugs::NONE,
+        cfg,
+    }
+}
+
+impl Bench {
+    pub(super) fn new() -> Bench {
+        let disk: Arc<dyn Disk> = CrashDisk::default().shared();
+        Bench::open(&disk, config()).unwrap()
+    }
+
+    pub(super) fn open(disk: &Arc<dyn Disk>, cfg: Config) -> Result<Bench, OpenError> {
+        let (lane, base) = ApplyLane::open(&env(disk, cfg), Now::default())?;
+        Ok(Bench {
+            lane,
+            now: Now::default(),
+            fx: Effects::new(Arc::new(NoStamp)),
+            index: base.index,
+            last_req: 0,
+            applied: Vec::new(),
+        })
+    }
+
+    pub(super) fn step(&mut self, input: Input) -> Result<Vec<Effect>, Fatal> {
+        let outcome = self.lane.step(self.now, input, &mut self.fx);
+        let effects: Vec<Effect> = self.fx.drain().map(|(_, effect)| effect).collect();
+        for effect in &effects {
+            if let Effect::View(View::Applied(view)) = effect {
+                self.applied.push(view.clone());
+            }
+        }
+        outcome.map(|()| effects)
+    }
+
+    pub(super) fn request(&mut self, req: Request) -> (ReqId, Vec<Effect>) {
+        self.last_req += 1;
+        let id = ReqId(self.last_req);
+        let effects = self.step(Input::Request {
+            id,
+            session: SESSION,
+            req,
+        });
+        (id, effects.unwrap())
+    }
+
+    /// Commits `data` as the next entry.
+    pub(super) fn commit(&mut self, data: Bytes) -> Result<Vec<Effect>, Fatal> {
+        self.index += 1;
+        let entry = Entry {
+            index: self.index,
+            term: 1,
+            data,
+            ..Entry::default()
+        };
+        self.step(Input::Lane(LaneMsg::Committed(vec![entry])))
+    }
+
+    /// Makes a call, with Raft agreeing at once.
+    pub(super) fn call(&mut self, req: Request) -> Result<Response, Status> {
+        let (id, mut effects) = self.request(req);
+        for _ in 0..2 {
+            if let Some(result) = replies(&effects).pop() {
+                assert_eq!(result.0, id);
+                return result.1;
+            }
+            effects = match effects.pop() {
+                Some(Effect::Lane(LaneMsg::Propose { data, .. })) => self.commit(data).unwrap(),
+                Some(Effect::Lane(LaneMsg::ReadIndex { ctx })) => {
+                    let index = self.index;
+                    self.step(Input::Lane(LaneMsg::Readable { ctx, index }))
+                        .unwrap()
+                }
+                other => panic!("neither answered nor asked of Raft: {other:?}"),
+            };
+        }
+        panic!("no answer to {id:?}: {effects:?}")
+    }
+
+    /// Makes a call and shows the answer in one line.
+    pub(super) fn say(&mut self, req: Request) -> String {
+        match self.call(req) {
+            Ok(response) => show(&response),
+            Err(status) => status.to_string(),
+        }
+    }
+
+    pub(super) fn revision(&mut self) -> i64 {
+        let status = self.call(Request::Status(pb::StatusRequest {})).unwrap();
+        status.header().unwrap().revision
+    }
+
+    pub(super) fn hash(&mut self, revision: i64) -> Result<pb::HashKvResponse, Status> {
+        match self.call(Request::HashKv(pb::HashKvRequest { revision }))? {
+            Response::HashKv(resp) => Ok(resp),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(super) fn snapshot(&mut self) -> Box<Snapshot> {
+        let effects = self.step(Input::Lane(LaneMsg::WantSnapshot)).unwrap();
+        effects
+            .into_iter()
+            .find_map(|effect| match effect {
+                Effect::Lane(LaneMsg::Snapshot(snapshot)) => Some(snapshot),
+                _ => None,
+            })
+            .expect("a snapshot was asked for")
+    }
+
+    /// Stops the lane cleanly.
+    pub(super) fn stop(mut self) {
+        let end = self.step(Input::Stop);
+        assert!(matches!(end, Err(Fatal::Stopped)), "{end:?}");
+    }
+}
+
+pub(super) fn replies(effects: &[Effect]) -> Vec<(ReqId, Result<Response, Status>)> {
+    effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::Reply { id, result, last } => {
+                assert!(last, "an answer of the KV service comes alone");
+                Some((*id, result.clone()))
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+pub(super) fn bytes(text: &str) -> Bytes {
+    Bytes::copy_from_slice(text.as_bytes())
+}
+
+pub(super) fn put(key: &str, value: &str) -> pb::PutRequest {
+    pb::PutRequest {
+        key: bytes(key),
+        value: bytes(value),
+        ..pb::PutRequest::default()
+    }
+}
+
+pub(super) fn get(key: &str, range_end: &str) -> pb::RangeRequest {
+    pb::RangeRequest {
+        key: bytes(key),
+        range_end: bytes(range_end),
+        ..pb::RangeRequest::default()
+    }
+}
+
+pub(super) fn del(key: &str, range_end: &str) -> pb::DeleteRangeRequest {
+    pb::DeleteRangeRequest {
+        key: bytes(key),
+        range_end: bytes(range_end),
+        prev_kv: false,
+    }
+}
+
+pub(super) fn when(
+    target: compare::CompareTarget,
+    key: &str,
+    result: compare::CompareResult,
+    operand: compare::TargetUnion,
+) -> pb::Compare {
+    pb::Compare {
+        result: result as i32,
+        target: target as i32,
+        key: bytes(key),
+        range_end: Bytes::new(),
+        target_union: Some(operand),
+    }
+}
+
+pub(super) trait IntoOp {
+    fn op(self) -> pb::RequestOp;
+}
+
+macro_rules! into_op {
+    ($($request:ty => $variant:ident,)*) => {$(
+        impl IntoOp for $request {
+            fn op(self) -> pb::RequestOp {
+                pb::RequestOp { request: Some(request_op::Request::$variant(self)) }
+            }
+        }
+    )*};
+}
+
+into_op! {
+    pb::PutRequest => RequestPut,
+    pb::RangeRequest => RequestRange,
+    pb::DeleteRangeRequest => RequestDeleteRange,
+    pb::TxnRequest => RequestTxn,
+}
+
+pub(super) fn txn(
+    compare: Vec<pb::Compare>,
+    success: Vec<pb::RequestOp>,
+    failure: Vec<pb::RequestOp>,
+) -> pb::TxnRequest {
+    pb::TxnRequest {
+        compare,
+        success,
+        failure,
+    }
+}
+
+/// `key=value(create,mod,version)`.
+fn show_kv(kv: &pb::KeyValue) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    format!(
+        "{}={}({},{},{})",
+        text(&kv.key),
+        text(&kv.value),
+        kv.create_revision,
+        kv.mod_revision,
+        kv.version
+    )
+}
+
+fn show_kvs(kvs: &[pb::KeyValue]) -> String {
+    kvs.iter().map(show_kv).collect::<Vec<_>>().join(" ")
+}
+
+fn show_range(r: &pb::RangeResponse) -> String {
+    let more = if r.more { " more" } else { "" };
+    format!("[{}] of {}{more}", show_kvs(&r.kvs), r.count)
+}
+
+fn show_put(r: &pb::PutResponse) -> String {
+    match &r.prev_kv {
+        Some(kv) => format!("put over {}", show_kv(kv)),
+        None => "put".into(),
+    }
+}
+
+fn show_delete(r: &pb::DeleteRangeResponse) -> String {
+    match r.prev_kvs.as_slice() {
+        [] => format!("deleted {}", r.deleted),
+        kvs => format!("deleted {} [{}]", r.deleted, show_kvs(kvs)),
+    }
+}
+
+fn show_txn(r: &pb::TxnResponse) -> String {
+    let revision = |header: &Option<pb::ResponseHeader>| header.as_ref().unwrap().revision;
+    let ops: Vec<String> = r
+        .responses
+        .iter()
+        .map(|op| match op.response.as_ref().unwrap() {
+            response_op::Response::ResponseRange(r) => {
+                format!("{}: {}", revision(&r.header), show_range(r))
+            }
+            response_op::Response::ResponsePut(r) => {
+                format!("{}: {}", revision(&r.header), show_put(r))
+            }
+            response_op::Response::ResponseDeleteRange(r) => {
+                format!("{}: {}", revision(&r.header), show_delete(r))
+            }
+            response_op::Response::ResponseTxn(r) => {
+                format!("{}: {}", revision(&r.header), show_txn(r))
+            }
+        })
+        .collect();
+    let branch = if r.succeeded { "then" } else { "else" };
+    format!("{branch} {{{}}}", ops.join("; "))
+}
+
+/// `revision: what`.
+pub(super) fn show(response: &Response) -> String {
+    let what = match response {
+        Response::Range(r) => show_range(r),
+        Response::Put(r) => show_put(r),
+        Response::DeleteRange(r) => show_delete(r),
+        Response::Txn(r) => show_txn(r),
+        Response::HashKv(r) => format!("hash up to {}", r.hash_revision),
+        Response::Status(r) => format!("applied {}", r.raft_applied_index),
+    };
+    format!("{}: {what}", response.header().unwrap().revision)
+}
