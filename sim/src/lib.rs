@@ -27,6 +27,7 @@ mod disk;
 mod hash;
 mod net;
 mod rng;
+pub mod world;
 
 pub use clock::{ClockParams, NodeClock};
 pub use disk::{CrashReport, DiskParams, DiskStats, Mount, NodeDisk, PowerLoss, StartedSync};

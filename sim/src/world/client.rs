@@ -1,0 +1,105 @@
+//! A client in this world: connections to members, and honest outcomes.
+
+use super::Shared;
+use super::inner::Waiting;
+use super::queue::Due;
+use squall_record::{Call, Kind, Op, Outcome, Target, Why};
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+/// A client. It records every attempt in the run's history: invoked before the
+/// call is sent, returned after the answer came.
+pub struct SimClient {
+    shared: Arc<Shared>,
+    client: u32,
+    /// The process it acts as; a new one after each unknown outcome.
+    process: u32,
+    /// How many clients the run has: processes are numbered in steps of it.
+    clients: u32,
+}
+
+impl SimClient {
+    pub(crate) fn new(shared: Arc<Shared>, client: u32, clients: u32) -> SimClient {
+        SimClient {
+            shared,
+            client,
+            process: client,
+            clients,
+        }
+    }
+
+    fn send(&self, member: u64, call: Call, limit: Duration) -> u64 {
+        let mut inner = self.shared.lock();
+        assert!(
+            inner.has_node(member),
+            "there is no member n{member} to call"
+        );
+        let now = inner.now;
+        let op = inner.recorder.history.len() as u64;
+        let what = call.name();
+        let client = self.client;
+        inner.recorder.history.push(Op {
+            id: op,
+            client,
+            process: self.process,
+            member,
+            invoke: now,
+            ret: None,
+            call: call.clone(),
+            outcome: Outcome::Unknown(Why::RunEnded),
+        });
+        inner.recorder.detail(now, None, None, || Kind::Invoked {
+            op,
+            client,
+            what: what.into(),
+        });
+        let conn = inner.connect(client, member);
+        let task = inner.current_task;
+        inner.waiting.push(Waiting {
+            waker: None,
+            task,
+            done: false,
+            conn,
+        });
+        let at = inner.reaches_member(conn);
+        inner.queue.push(
+            at,
+            Due::Call {
+                op,
+                conn,
+                req: Box::new(call),
+            },
+        );
+        let limit = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
+        inner.queue.push(
+            now.saturating_add(limit),
+            Due::GiveUp {
+                op,
+                why: Why::Timeout,
+            },
+        );
+        op
+    }
+}
+
+impl Target for SimClient {
+    async fn call(&mut self, member: u64, call: Call, limit: Duration) -> Outcome {
+        let op = self.send(member, call, limit);
+        let outcome = poll_fn(|cx| {
+            let mut inner = self.shared.lock();
+            if inner.waiting[op as usize].done {
+                Poll::Ready(inner.recorder.history[op as usize].outcome.clone())
+            } else {
+                inner.waiting[op as usize].waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        })
+        .await;
+        if matches!(outcome, Outcome::Unknown(_)) {
+            self.process += self.clients;
+        }
+        outcome
+    }
+}

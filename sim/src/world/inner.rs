@@ -1,0 +1,686 @@
+//! The world's state, and what each due thing does to it.
+
+use super::Observer;
+use super::process::{Lane, Node, Standing};
+use super::queue::{Due, Queue};
+use super::recorder::Recorder;
+use crate::PowerLoss;
+use crate::{Fate, Net};
+use squall_api::{
+    ApplyView, Effect, Input, PeerFrame, ReqId, Request, Response, Role, SessionId, Status, View,
+};
+use squall_record::{DropReason, Kind, Outcome, Why, Witness};
+use std::collections::BTreeMap;
+use std::task::Waker;
+
+/// One application of an entry, by whichever member applied its index first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AppliedEntry {
+    /// The entry's index.
+    pub index: u64,
+    /// The operation that proposed it; `None` for entries no client asked for.
+    pub op: Option<u64>,
+    /// The store's revision after it.
+    pub revision: i64,
+}
+
+/// A broken invariant, seen online.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Violation {
+    /// The check that noticed.
+    pub check: &'static str,
+    /// What it saw.
+    pub witness: Box<Witness>,
+}
+
+/// An operation that a client waits for.
+#[derive(Default)]
+pub(crate) struct Waiting {
+    /// The client's task, until the outcome is known.
+    pub(crate) waker: Option<Waker>,
+    pub(crate) task: u32,
+    pub(crate) done: bool,
+    /// The connection it was sent on.
+    pub(crate) conn: u64,
+}
+
+/// A client's connection to one incarnation of a member.
+pub(crate) struct Conn {
+    pub(crate) client: u32,
+    pub(crate) node: u64,
+    /// Counts the client's connections to this member: names it to the network.
+    pub(crate) number: u64,
+    pub(crate) open: bool,
+    /// Operations sent on it and not yet answered.
+    pub(crate) pending: Vec<u64>,
+}
+
+pub(crate) struct Task {
+    pub(crate) done: bool,
+    /// Woken, and not yet polled: a second wake must not be counted.
+    pub(crate) woken: bool,
+    pub(crate) joiner: Option<(u32, Waker)>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) now: u64,
+    pub(crate) queue: Queue,
+    /// Polls that were asked for and have not come back: the conductor goes on
+    /// at 0, so that the executor never has a choice.
+    pub(crate) running: u32,
+    pub(crate) conductor: Option<Waker>,
+    pub(crate) stopped: bool,
+    pub(crate) tasks: Vec<Task>,
+    pub(crate) current_task: u32,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) net: Net,
+    pub(crate) waiting: Vec<Waiting>,
+    pub(crate) conns: Vec<Conn>,
+    pub(crate) recorder: Recorder,
+    pub(crate) observer: Box<dyn Observer>,
+    pub(crate) violation: Option<Violation>,
+    /// Proposal id to operation, for writes on their way.
+    proposals: BTreeMap<u64, u64>,
+    pub(crate) applied: Vec<AppliedEntry>,
+    applied_index: u64,
+    scratch: Vec<u8>,
+}
+
+impl Inner {
+    pub(crate) fn new(
+        nodes: Vec<Node>,
+        net: Net,
+        recorder: Recorder,
+        observer: Box<dyn Observer>,
+    ) -> Inner {
+        Inner {
+            now: 0,
+            queue: Queue::default(),
+            running: 0,
+            conductor: None,
+            stopped: false,
+            tasks: Vec::new(),
+            current_task: 0,
+            nodes,
+            net,
+            waiting: Vec::new(),
+            conns: Vec::new(),
+            recorder,
+            observer,
+            violation: None,
+            proposals: BTreeMap::new(),
+            applied: Vec::new(),
+            applied_index: 0,
+            scratch: Vec::new(),
+        }
+    }
+
+    pub(crate) fn node(&mut self, id: u64) -> &mut Node {
+        &mut self.nodes[id as usize - 1]
+    }
+
+    pub(crate) fn has_node(&self, id: u64) -> bool {
+        (1..=self.nodes.len() as u64).contains(&id)
+    }
+
+    /// One poll came back.
+    pub(crate) fn park(&mut self) {
+        self.running -= 1;
+        if self.running == 0
+            && let Some(conductor) = self.conductor.take()
+        {
+            conductor.wake();
+        }
+    }
+
+    // --- lanes ---
+
+    /// Makes sure that a lane is looked at when it next has something to do.
+    pub(crate) fn arm(&mut self, node: u64, lane: Lane) {
+        let now = self.now;
+        let state = self.node(node);
+        let Some(at) = state.next_wake(lane, now) else {
+            return;
+        };
+        let incarnation = state.incarnation;
+        let slot = state.lane(lane);
+        if slot.wake_at.is_none_or(|armed| at < armed) {
+            slot.wake_at = Some(at);
+            self.queue.push(
+                at,
+                Due::Lane {
+                    node,
+                    lane,
+                    incarnation,
+                },
+            );
+        }
+    }
+
+    /// The next input for a lane that asks for one now, if there is one. Begins
+    /// its step.
+    pub(crate) fn take_input(&mut self, node: u64, lane: Lane) -> Option<Input> {
+        let now = self.now;
+        let state = self.node(node);
+        if !state.has_work(lane, now) {
+            return None;
+        }
+        let slot = state.lane(lane);
+        slot.step_at = now;
+        let input = slot.inbox.pop_front().unwrap_or(Input::Deadline);
+        state.disk.begin_step(now);
+        Some(input)
+    }
+
+    pub(crate) fn give(&mut self, node: u64, lane: Lane, input: Input) {
+        self.node(node).lane(lane).inbox.push_back(input);
+        self.arm(node, lane);
+    }
+
+    /// Takes over the effects of a step that just ran, and the time it took.
+    pub(crate) fn release(
+        &mut self,
+        node: u64,
+        lane: Lane,
+        effects: impl Iterator<Item = (u64, Effect)>,
+    ) {
+        let now = self.now;
+        let incarnation = self.node(node).incarnation;
+        let mut batch: Vec<Effect> = Vec::new();
+        let mut batch_at = 0;
+        for (stamp, effect) in effects {
+            if stamp == 0 {
+                self.perform(node, lane, effect);
+                continue;
+            }
+            if stamp != batch_at && !batch.is_empty() {
+                let effects = std::mem::take(&mut batch);
+                self.queue.push(
+                    now + batch_at,
+                    Due::Release {
+                        node,
+                        lane,
+                        incarnation,
+                        effects,
+                    },
+                );
+            }
+            batch_at = stamp;
+            batch.push(effect);
+        }
+        if !batch.is_empty() {
+            self.queue.push(
+                now + batch_at,
+                Due::Release {
+                    node,
+                    lane,
+                    incarnation,
+                    effects: batch,
+                },
+            );
+        }
+        let state = self.node(node);
+        let spent = state.disk.spent();
+        state.lane(lane).busy_until = now + spent;
+        for sync in state.disk.take_started() {
+            let due = Due::Synced {
+                node,
+                incarnation,
+                id: sync.id,
+                begun: sync.begun,
+            };
+            self.queue.push(sync.due, due);
+            self.recorder
+                .detail(now, Some(node), None, || Kind::SyncStarted {
+                    sync: sync.id.0,
+                });
+        }
+    }
+
+    /// Effects whose stamp has come; a paused process does not get to them.
+    pub(crate) fn released(&mut self, node: u64, lane: Lane, effects: Vec<Effect>) {
+        if !self.node(node).pauses.is_empty() {
+            self.node(node).held.push((lane, effects));
+            return;
+        }
+        for effect in effects {
+            self.perform(node, lane, effect);
+        }
+    }
+
+    fn perform(&mut self, node: u64, lane: Lane, effect: Effect) {
+        match effect {
+            Effect::Send(frame) => self.send(node, frame),
+            Effect::Reply {
+                id,
+                result,
+                last: _,
+            } => self.reply(id, result),
+            Effect::Lane(msg) => self.give(node, lane.other(), Input::Lane(msg)),
+            Effect::Mark(name) => self.recorder.mark(self.now, node, name),
+            Effect::View(view) => self.viewed(node, &view),
+        }
+    }
+
+    // --- members to members ---
+
+    fn send(&mut self, node: u64, frame: PeerFrame) {
+        let now = self.now;
+        let (to, msg_type) = (frame.to, frame.msg.get_msg_type());
+        assert!(
+            frame.from == node && self.has_node(to),
+            "n{node} sent {frame:?}"
+        );
+        self.scratch.clear();
+        frame.encode_message(&mut self.scratch);
+        self.recorder.hash.mix_u64(now);
+        self.recorder.hash.mix_u64(node << 32 | to);
+        self.recorder.hash.mix(b's', &self.scratch);
+        let bytes = self.scratch.len();
+        if self.violation.is_none()
+            && let Err(violation) = self.observer.sent(now, node, &frame.msg)
+        {
+            self.violate(Some(node), violation);
+        }
+        let sent = self.recorder.detail(now, Some(node), None, || Kind::Sent {
+            msg: 0,
+            to,
+            what: format!("{msg_type:?}").into(),
+            term: frame.msg.term,
+            index: frame.msg.index,
+            entries: frame.msg.entries.len() as u32,
+        });
+        // A message is known by the number of the event that sent it.
+        let msg = sent;
+        if let Some(event) = self.recorder.events.last_mut()
+            && event.seq == sent
+            && let Kind::Sent { msg: slot, .. } = &mut event.kind
+        {
+            *slot = msg;
+        }
+        match self.net.send(now, node, to, bytes) {
+            Fate::Drop(why) => {
+                self.recorder
+                    .detail(now, Some(node), Some(sent), || Kind::Dropped {
+                        msg,
+                        to,
+                        why,
+                    });
+            }
+            Fate::Deliver(at) => {
+                self.queue.push(
+                    at,
+                    Due::Arrive {
+                        msg,
+                        sent,
+                        frame: Box::new(frame),
+                    },
+                );
+            }
+            Fate::DeliverTwice(first, second) => {
+                let again = Box::new(frame.clone());
+                self.queue.push(
+                    first,
+                    Due::Arrive {
+                        msg,
+                        sent,
+                        frame: Box::new(frame),
+                    },
+                );
+                self.queue.push(
+                    second,
+                    Due::Arrive {
+                        msg,
+                        sent,
+                        frame: again,
+                    },
+                );
+            }
+        }
+    }
+
+    pub(crate) fn arrive(&mut self, msg: u64, sent: u64, frame: PeerFrame) {
+        let now = self.now;
+        let (from, to) = (frame.from, frame.to);
+        let why = if !self.net.connected(from, to) {
+            Some(DropReason::Partition)
+        } else if !self.node(to).up {
+            Some(DropReason::Down)
+        } else {
+            None
+        };
+        self.recorder.hash.mix(b'a', &[why.is_some() as u8]);
+        self.recorder.hash.mix_u64(msg);
+        if let Some(why) = why {
+            self.recorder
+                .detail(now, Some(to), Some(sent), || Kind::Dropped { msg, to, why });
+            return;
+        }
+        self.recorder.stats.messages += 1;
+        self.recorder
+            .detail(now, Some(to), Some(sent), || Kind::Delivered { msg, from });
+        self.give(to, Lane::Raft, Input::Peer(frame));
+    }
+
+    pub(crate) fn synced(&mut self, node: u64, id: squall_api::SyncId, begun: u64) {
+        let now = self.now;
+        let result = self.node(node).disk.finish_sync(id);
+        self.recorder.stats.syncs += 1;
+        self.recorder
+            .detail(now, Some(node), None, || Kind::Synced {
+                sync: id.0,
+                took: now.saturating_sub(begun),
+            });
+        self.give(node, Lane::Raft, Input::Synced { id, result });
+    }
+
+    // --- clients ---
+
+    /// The connection of a client to a member: the open one, or a new one.
+    pub(crate) fn connect(&mut self, client: u32, node: u64) -> u64 {
+        let last = self
+            .conns
+            .iter()
+            .rposition(|c| c.client == client && c.node == node);
+        let number = match last {
+            Some(conn) if self.conns[conn].open => return conn as u64,
+            Some(conn) => self.conns[conn].number + 1,
+            None => 0,
+        };
+        self.conns.push(Conn {
+            client,
+            node,
+            number,
+            open: true,
+            pending: Vec::new(),
+        });
+        self.conns.len() as u64 - 1
+    }
+
+    /// When something that leaves now on a connection reaches the client.
+    fn reaches_client(&mut self, conn: u64) -> u64 {
+        let Conn {
+            client,
+            node,
+            number,
+            ..
+        } = self.conns[conn as usize];
+        self.net.to_client(self.now, client, number, node)
+    }
+
+    /// When something that leaves now on a connection reaches the member.
+    pub(crate) fn reaches_member(&mut self, conn: u64) -> u64 {
+        let Conn {
+            client,
+            node,
+            number,
+            ..
+        } = self.conns[conn as usize];
+        self.net.to_member(self.now, client, number, node)
+    }
+
+    pub(crate) fn call_arrives(&mut self, op: u64, conn: u64, req: Request) {
+        let Conn { node, open, .. } = self.conns[conn as usize];
+        self.hash_call(op, &req);
+        if !open || !self.node(node).up {
+            // Nobody listens, or not who did when the call was sent. Refused is
+            // certain: no process ever saw the call.
+            let at = self.reaches_client(conn);
+            let refused = open;
+            self.conns[conn as usize].open = false;
+            self.queue.push(at, Due::Broken { op, refused });
+            return;
+        }
+        self.conns[conn as usize].pending.push(op);
+        let session = SessionId(conn);
+        self.give(
+            node,
+            Lane::Apply,
+            Input::Request {
+                id: ReqId(op),
+                session,
+                req,
+            },
+        );
+    }
+
+    fn reply(&mut self, id: ReqId, result: Result<Response, Status>) {
+        let op = id.0;
+        self.hash_answer(op, &result);
+        let conn = self.waiting[op as usize].conn;
+        let c = &mut self.conns[conn as usize];
+        c.pending.retain(|pending| *pending != op);
+        if !c.open {
+            return;
+        }
+        let at = self.reaches_client(conn);
+        self.queue.push(
+            at,
+            Due::Answer {
+                op,
+                result: Box::new(result),
+            },
+        );
+    }
+
+    /// The client learns an outcome, unless it knows one already.
+    pub(crate) fn settle(&mut self, op: u64, outcome: Outcome) {
+        let waiting = &mut self.waiting[op as usize];
+        if waiting.done {
+            return;
+        }
+        waiting.done = true;
+        let (task, waker) = (waiting.task, waiting.waker.take());
+        self.recorder.returned(self.now, op, outcome);
+        if let Some(waker) = waker {
+            self.wake(task, waker);
+        }
+    }
+
+    /// Lets a task run, unless it is gone.
+    pub(crate) fn wake(&mut self, task: u32, waker: Waker) {
+        let state = &mut self.tasks[task as usize];
+        if !state.done && !state.woken {
+            state.woken = true;
+            self.running += 1;
+            waker.wake();
+        }
+    }
+
+    // --- views ---
+
+    fn viewed(&mut self, node: u64, view: &View) {
+        let now = self.now;
+        match view {
+            View::Raft(raft) => {
+                let standing = &mut self.node(node).standing;
+                let before = (standing.role, standing.term, standing.leader);
+                standing.commit = raft.commit;
+                (standing.role, standing.term, standing.leader) =
+                    (raft.role, raft.term, raft.leader);
+                if before != (raft.role, raft.term, raft.leader) {
+                    if raft.role == Role::Leader && before.0 != Role::Leader {
+                        self.recorder.stats.elections += 1;
+                    }
+                    let (role, term, leader) = (raft.role, raft.term, raft.leader);
+                    self.recorder
+                        .notable(now, Some(node), Kind::Role { role, term, leader });
+                }
+                let index = raft.commit;
+                self.recorder
+                    .detail(now, Some(node), None, || Kind::Commit { index });
+            }
+            View::Proposed { req, proposal } => {
+                self.proposals.insert(*proposal, req.0);
+            }
+            View::Applied(applied) => self.applied(node, applied),
+            View::Installed(applied) => {
+                self.node(node).standing.applied = applied.index;
+                self.recorder.stats.snapshots_installed += 1;
+                let (index, revision) = (applied.index, applied.revision);
+                self.recorder
+                    .notable(now, Some(node), Kind::SnapshotInstalled { index, revision });
+            }
+            View::Opened(applied) => self.node(node).standing.applied = applied.index,
+        }
+        if self.violation.is_none()
+            && let Err(violation) = self.observer.view(now, node, view)
+        {
+            self.violate(Some(node), violation);
+        }
+    }
+
+    /// Notes a broken invariant; the first one ends the run.
+    pub(crate) fn violate(&mut self, node: Option<u64>, violation: Violation) {
+        let check = violation.check.to_owned();
+        let sentence = violation.witness.sentence.clone();
+        self.recorder
+            .notable(self.now, node, Kind::Violated { check, sentence });
+        self.violation.get_or_insert(violation);
+        self.stopped = true;
+    }
+
+    fn applied(&mut self, node: u64, view: &ApplyView) {
+        self.node(node).standing.applied = view.index;
+        let op = self.proposals.get(&view.proposal).copied();
+        let ApplyView {
+            index, revision, ..
+        } = *view;
+        let term = view.entry.term;
+        self.recorder.hash.mix_u64(view.state);
+        self.recorder
+            .detail(self.now, Some(node), None, || Kind::Applied {
+                index,
+                term,
+                op,
+                revision,
+            });
+        if index > self.applied_index {
+            self.applied_index = index;
+            self.applied.push(AppliedEntry {
+                index,
+                op,
+                revision,
+            });
+        }
+    }
+
+    // --- processes ---
+
+    /// The process is gone: everything that was only in its memory is lost.
+    pub(crate) fn process_gone(&mut self, node: u64, how: PowerLoss) {
+        let now = self.now;
+        let state = self.node(node);
+        state.up = false;
+        state.pauses.clear();
+        state.held.clear();
+        for lane in &mut state.lanes {
+            *lane = super::process::LaneState::default();
+        }
+        let applied = state.standing.applied;
+        state.standing = Standing::of_nobody();
+        state.standing.applied = applied;
+        let report = state.disk.crash(now, how);
+        self.recorder.notable(
+            now,
+            Some(node),
+            Kind::Crashed {
+                disk: how.name().into(),
+                unsynced_sectors: report.unsynced_sectors,
+                lost_sectors: report.lost_sectors,
+            },
+        );
+        self.observer.crashed(node);
+        // The kernel resets the process's connections; each client learns it
+        // when the reset arrives.
+        for conn in 0..self.conns.len() {
+            if self.conns[conn].node != node || !self.conns[conn].open {
+                continue;
+            }
+            self.conns[conn].open = false;
+            for op in std::mem::take(&mut self.conns[conn].pending) {
+                let at = self.reaches_client(conn as u64);
+                self.queue.push(at, Due::Broken { op, refused: false });
+            }
+        }
+    }
+
+    pub(crate) fn pause(&mut self, fault: u32, node: u64) {
+        let now = self.now;
+        let state = self.node(node);
+        if !state.up {
+            return;
+        }
+        if state.pauses.is_empty() {
+            state.paused_since = now;
+            self.recorder.notable(now, Some(node), Kind::Paused);
+        }
+        self.node(node).pauses.insert(fault);
+    }
+
+    pub(crate) fn resume(&mut self, fault: u32, node: u64) {
+        let now = self.now;
+        let state = self.node(node);
+        if !state.pauses.remove(&fault) || !state.pauses.is_empty() {
+            return;
+        }
+        // What was left of a step when the process stopped is still to be done.
+        let stood = now - state.paused_since;
+        let since = state.paused_since;
+        for lane in &mut state.lanes {
+            if lane.busy_until > since {
+                lane.busy_until += stood;
+            }
+        }
+        let held = std::mem::take(&mut state.held);
+        self.recorder.notable(now, Some(node), Kind::Resumed);
+        for (lane, effects) in held {
+            self.released(node, lane, effects);
+        }
+        for lane in Lane::BOTH {
+            self.arm(node, lane);
+        }
+    }
+
+    // --- the rolling hash over what clients say and hear ---
+
+    fn hash_call(&mut self, op: u64, req: &Request) {
+        self.scratch.clear();
+        req.encode(&mut self.scratch);
+        self.recorder.hash.mix_u64(self.now);
+        self.recorder.hash.mix_u64(op);
+        self.recorder.hash.mix(b'c', &self.scratch);
+    }
+
+    fn hash_answer(&mut self, op: u64, result: &Result<Response, Status>) {
+        self.scratch.clear();
+        match result {
+            Ok(response) => response.encode(&mut self.scratch),
+            Err(status) => self.scratch.extend_from_slice(status.message.as_bytes()),
+        }
+        self.recorder.hash.mix_u64(self.now);
+        self.recorder.hash.mix_u64(op);
+        self.recorder.hash.mix(b'y', &self.scratch);
+    }
+
+    /// Ends everything that still waits: the run is over.
+    pub(crate) fn end_of_run(&mut self) {
+        for op in self.recorder.history.iter_mut() {
+            if op.ret.is_none() {
+                op.outcome = Outcome::Unknown(Why::RunEnded);
+            }
+        }
+    }
+}
+
+impl Standing {
+    pub(crate) const fn of_nobody() -> Standing {
+        Standing {
+            role: Role::Follower,
+            term: 0,
+            leader: 0,
+            commit: 0,
+            applied: 0,
+        }
+    }
+}

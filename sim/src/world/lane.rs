@@ -1,0 +1,71 @@
+//! A lane's host in this world: the task side of the conductor's baton.
+
+use super::Shared;
+use super::process::Lane;
+use crate::PowerLoss;
+use squall_api::{Effects, Fatal, Host, Input, Machine, Now, drive};
+use squall_record::Kind;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+
+pub(crate) struct LaneHost {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) node: u64,
+    pub(crate) lane: Lane,
+}
+
+impl Host for LaneHost {
+    async fn next(&mut self, until: Option<u64>) -> Input {
+        poll_fn(|cx| {
+            let mut inner = self.shared.lock();
+            inner.node(self.node).lane(self.lane).deadline = until;
+            match inner.take_input(self.node, self.lane) {
+                Some(input) => Poll::Ready(input),
+                None => {
+                    let waker = cx.waker().clone();
+                    inner.node(self.node).lane(self.lane).waiting = Some(waker);
+                    inner.arm(self.node, self.lane);
+                    inner.park();
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+
+    fn now(&self) -> Now {
+        let mut inner = self.shared.lock();
+        let now = inner.now;
+        inner.node(self.node).clock.now(now)
+    }
+
+    async fn release(&mut self, fx: &mut Effects) {
+        self.shared.lock().release(self.node, self.lane, fx.drain());
+    }
+}
+
+/// Runs one lane to its end. A lane that ends takes its process with it.
+pub(crate) async fn run_lane(mut host: LaneHost, mut machine: impl Machine, mut fx: Effects) {
+    let fatal = drive(&mut machine, &mut host, &mut fx).await;
+    let mut inner = host.shared.lock();
+    let (now, node) = (inner.now, host.node);
+    if inner.node(node).up {
+        let illegal = !matches!(fatal, Fatal::Stopped | Fatal::Removed);
+        let reason = fatal.to_string();
+        inner.node(node).ended = Some(reason.clone());
+        inner
+            .recorder
+            .notable(now, Some(node), Kind::Ended { reason, illegal });
+        let at = now;
+        // The process exits; its page cache stays with the kernel.
+        inner.queue.push(
+            at,
+            super::queue::Due::Crash {
+                node,
+                how: PowerLoss::Kept,
+            },
+        );
+    }
+    inner.park();
+}

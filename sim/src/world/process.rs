@@ -1,0 +1,110 @@
+//! One node: its process, its two lanes, its clocks and its disk.
+
+use crate::NodeClock;
+use crate::NodeDisk;
+use squall_api::{Input, Role};
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::task::Waker;
+
+/// Which of a member's lanes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lane {
+    Raft = 0,
+    Apply = 1,
+}
+
+impl Lane {
+    pub(crate) const BOTH: [Lane; 2] = [Lane::Raft, Lane::Apply];
+
+    pub(crate) const fn other(self) -> Lane {
+        match self {
+            Lane::Raft => Lane::Apply,
+            Lane::Apply => Lane::Raft,
+        }
+    }
+}
+
+/// The world's side of a lane.
+#[derive(Default)]
+pub(crate) struct LaneState {
+    /// What waits to be handled.
+    pub(crate) inbox: VecDeque<Input>,
+    /// The last step's timeline ends here; the next step starts no earlier.
+    pub(crate) busy_until: u64,
+    /// Monotonic time of the lane's next timer.
+    pub(crate) deadline: Option<u64>,
+    /// Set while the lane waits for its next input.
+    pub(crate) waiting: Option<Waker>,
+    /// The earliest `Due::Lane` in the queue for it, if any.
+    pub(crate) wake_at: Option<u64>,
+    /// When the current step began.
+    pub(crate) step_at: u64,
+}
+
+/// What is known of a member's role, from its views.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// Its role.
+    pub role: Role,
+    /// Its term.
+    pub term: u64,
+    /// The leader it follows; 0 if none.
+    pub leader: u64,
+    /// Its commit index.
+    pub commit: u64,
+    /// The last index it applied.
+    pub applied: u64,
+}
+
+/// A node. The machine (clock, disk) outlives its processes.
+pub(crate) struct Node {
+    pub(crate) machine: madsim::task::NodeId,
+    pub(crate) disk: Arc<NodeDisk>,
+    pub(crate) clock: NodeClock,
+    /// Whether a process runs (it may be paused).
+    pub(crate) up: bool,
+    /// Why the process ended by itself, if it did.
+    pub(crate) ended: Option<String>,
+    /// Counts process starts; what an earlier incarnation left behind is void.
+    pub(crate) incarnation: u32,
+    /// The faults that pause it now, and since when it stands still.
+    pub(crate) pauses: BTreeSet<u32>,
+    pub(crate) paused_since: u64,
+    /// Effects whose stamp came while the process stood still.
+    pub(crate) held: Vec<(Lane, Vec<squall_api::Effect>)>,
+    pub(crate) lanes: [LaneState; 2],
+    pub(crate) standing: Standing,
+}
+
+impl Node {
+    pub(crate) fn lane(&mut self, lane: Lane) -> &mut LaneState {
+        &mut self.lanes[lane as usize]
+    }
+
+    /// Whether a lane would take an input at true time `t`.
+    pub(crate) fn has_work(&self, lane: Lane, t: u64) -> bool {
+        let state = &self.lanes[lane as usize];
+        self.up
+            && self.pauses.is_empty()
+            && t >= state.busy_until
+            && (!state.inbox.is_empty()
+                || state
+                    .deadline
+                    .is_some_and(|due| self.clock.now(t).mono >= due))
+    }
+
+    /// When a lane will next have something to do without being told; `None`
+    /// for never.
+    pub(crate) fn next_wake(&self, lane: Lane, t: u64) -> Option<u64> {
+        let state = &self.lanes[lane as usize];
+        if !self.up || !self.pauses.is_empty() {
+            return None;
+        }
+        if !state.inbox.is_empty() {
+            return Some(state.busy_until.max(t));
+        }
+        let due = self.clock.true_at(state.deadline?)?;
+        Some(due.max(state.busy_until).max(t))
+    }
+}

@@ -1,0 +1,128 @@
+//! What will happen, in order of (true time, order of scheduling).
+
+use super::process::Lane;
+use squall_api::{Effect, PeerFrame, Request, Response, Status, SyncId};
+use squall_record::Why;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::task::Waker;
+
+use crate::PowerLoss;
+
+/// Something due at a time.
+#[derive(Debug)]
+pub(crate) enum Due {
+    /// A task slept long enough.
+    Wake { task: u32, waker: Waker },
+    /// A lane may have something to do: its timeline has passed, its timer is
+    /// due, or its inbox was filled.
+    Lane {
+        node: u64,
+        lane: Lane,
+        incarnation: u32,
+    },
+    /// Effects of a step reach their stamp.
+    Release {
+        node: u64,
+        lane: Lane,
+        incarnation: u32,
+        effects: Vec<Effect>,
+    },
+    /// An asynchronous sync ends.
+    Synced {
+        node: u64,
+        incarnation: u32,
+        id: SyncId,
+        begun: u64,
+    },
+    /// A frame reaches its addressee.
+    Arrive {
+        msg: u64,
+        sent: u64,
+        frame: Box<PeerFrame>,
+    },
+    /// A client's call reaches the member.
+    Call {
+        op: u64,
+        conn: u64,
+        req: Box<Request>,
+    },
+    /// A member's answer reaches the client.
+    Answer {
+        op: u64,
+        result: Box<Result<Response, Status>>,
+    },
+    /// The client learns that its connection broke, or was refused.
+    Broken { op: u64, refused: bool },
+    /// The client will not wait any longer.
+    GiveUp { op: u64, why: Why },
+    /// A process is killed.
+    Crash { node: u64, how: PowerLoss },
+    /// A process starts.
+    Start { node: u64 },
+}
+
+struct Item {
+    at: u64,
+    seq: u64,
+    due: Due,
+}
+
+impl PartialEq for Item {
+    fn eq(&self, other: &Item) -> bool {
+        (self.at, self.seq) == (other.at, other.seq)
+    }
+}
+impl Eq for Item {}
+impl PartialOrd for Item {
+    fn partial_cmp(&self, other: &Item) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Item {
+    fn cmp(&self, other: &Item) -> std::cmp::Ordering {
+        (self.at, self.seq).cmp(&(other.at, other.seq))
+    }
+}
+
+/// The queue of everything that is due.
+#[derive(Default)]
+pub(crate) struct Queue {
+    heap: BinaryHeap<Reverse<Item>>,
+    seq: u64,
+}
+
+impl Queue {
+    /// Schedules `due` at true time `at`, after what is already due then.
+    pub(crate) fn push(&mut self, at: u64, due: Due) {
+        self.seq += 1;
+        self.heap.push(Reverse(Item {
+            at,
+            seq: self.seq,
+            due,
+        }));
+    }
+
+    /// The next thing, and when it is due.
+    pub(crate) fn pop(&mut self) -> Option<(u64, Due)> {
+        self.heap.pop().map(|Reverse(item)| (item.at, item.due))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_times_keep_the_order_of_scheduling() {
+        let mut queue = Queue::default();
+        for (at, node) in [(5, 1), (3, 2), (5, 3), (3, 4)] {
+            queue.push(at, Due::Start { node });
+        }
+        let mut order = Vec::new();
+        while let Some((at, Due::Start { node })) = queue.pop() {
+            order.push((at, node));
+        }
+        assert_eq!(order, [(3, 2), (3, 4), (5, 1), (5, 3)]);
+    }
+}
