@@ -16,6 +16,8 @@ pub enum SweepEvent {
     Finding(Box<Finding>),
     /// The hunt for a planted bug ended.
     Hunted(Hunted),
+    /// A recorded run was run again.
+    Replayed(Replayed),
     /// Something that changes no verdict, but that people should know.
     Warning {
         /// What.
@@ -142,6 +144,26 @@ pub struct Hunted {
     pub seed: Option<u64>,
     /// The check that found it.
     pub check: Option<String>,
+}
+
+/// A recorded run, run again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Replayed {
+    /// The run directory.
+    pub run_dir: String,
+    /// Its rolling hash.
+    pub recorded: String,
+    /// The rolling hash now.
+    pub now: String,
+    /// How the builds differ, if they are known to.
+    pub builds: Option<String>,
+}
+
+impl Replayed {
+    /// Whether the same came out.
+    pub fn same(&self) -> bool {
+        self.recorded == self.now
+    }
 }
 
 /// How a sweep ended.

@@ -136,7 +136,7 @@ impl Explanation {
 }
 
 impl OpRow {
-    fn of(op: &Op) -> OpRow {
+    pub(crate) fn of(op: &Op) -> OpRow {
         OpRow {
             id: op.id,
             client: op.client,

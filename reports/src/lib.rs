@@ -16,13 +16,16 @@ mod screen;
 mod story;
 mod style;
 mod table;
+mod timeline;
 mod totals;
 
 pub use describe::{call, event as describe_event, outcome, span};
 pub use event::{
-    ExitInfo, Finding, Finished, Hunted, RunFinished, RunVerdict, Started, SweepEvent,
+    ExitInfo, Finding, Finished, Hunted, Replayed, RunFinished, RunVerdict, Started, SweepEvent,
 };
 pub use explanation::{Beat, Commands, Explanation, OpRow, OtherFailure};
 pub use json::{DOCUMENT, Document};
-pub use screen::{explain, screen};
+pub use screen::{Judgement, explain, judgement, screen};
+pub use table::{Column, table};
+pub use timeline::timeline;
 pub use totals::{Tally, Totals};

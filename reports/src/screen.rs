@@ -1,11 +1,11 @@
 //! What a terminal shows: one screen for a sweep, and a failure as a product.
 
 use crate::event::{Finding, RunVerdict};
-use crate::explanation::Explanation;
+use crate::explanation::{Explanation, OpRow};
 use crate::style::{BAD, BOLD, DIM, GOOD, UNSURE, count, duration, paint, plural, printable};
 use crate::table::{Column, cut, table, wrap};
 use crate::totals::{Counted, Tally, Totals};
-use squall_record::{Stats, seconds};
+use squall_record::{Fact, Stats, Verdict, seconds};
 use std::fmt::Write as _;
 
 /// Rows of scenarios that fit a screen; beyond them, those that passed are
@@ -34,6 +34,7 @@ pub fn screen(totals: &Totals, next: &[(String, String)], width: usize) -> Strin
         further(&mut out, first, findings.as_slice(), totals, width);
     }
     troubles(&mut out, totals, width);
+    replayed(&mut out, totals, width);
     verdict(&mut out, totals);
     if !next.is_empty() {
         out.push('\n');
@@ -60,6 +61,64 @@ pub fn explain(explanation: &Explanation, width: usize) -> String {
         "every event up to the failure".into(),
     ));
     commands(&mut out, &next);
+    out
+}
+
+/// A verdict about something that squall did not run.
+#[derive(Debug, Clone, Copy)]
+pub struct Judgement<'a> {
+    /// What was judged: a file.
+    pub subject: &'a str,
+    /// The check.
+    pub check: &'a str,
+    /// What it guards.
+    pub guarantee: &'a str,
+    /// What it says.
+    pub verdict: &'a Verdict,
+    /// How it was decided, in a few words.
+    pub how: &'a str,
+}
+
+/// A verdict, with its witness if it has one, in `width` columns.
+pub fn judgement(judged: &Judgement<'_>, width: usize) -> String {
+    let mut out = String::new();
+    let (style, word) = match judged.verdict {
+        Verdict::Pass { .. } => (GOOD, "PASS"),
+        Verdict::Fail(_) => (BAD, "FAIL"),
+        Verdict::Unknown(_) => (UNSURE, "UNKNOWN"),
+    };
+    let _ = write!(
+        out,
+        "{}  {} in {}",
+        paint(style, word),
+        judged.check,
+        printable(judged.subject)
+    );
+    match judged.verdict {
+        Verdict::Pass {
+            judged: n,
+            unknown: open,
+        } => {
+            let _ = writeln!(
+                out,
+                ": {}, {} of unknown outcome, decided {}",
+                plural(*n, "operation"),
+                count(*open),
+                judged.how
+            );
+        }
+        Verdict::Fail(witness) => {
+            out.push_str("\n\n");
+            broken(&mut out, &witness.sentence, &witness.guarantee, width);
+            let operations: Vec<OpRow> = witness.ops.iter().map(OpRow::of).collect();
+            argument(&mut out, &operations, &witness.facts, width, usize::MAX);
+            out.push('\n');
+        }
+        Verdict::Unknown(reason) => {
+            out.push('\n');
+            wrap(&mut out, "  ", &reason.to_string(), width);
+        }
+    }
     out
 }
 
@@ -288,11 +347,14 @@ fn explanation_head(out: &mut String, e: &Explanation, width: usize) {
         printable(&e.scenario),
         e.seed
     );
-    let mut sentence = String::new();
-    wrap(&mut sentence, "  ", &e.sentence, width);
-    let _ = write!(out, "{}", paint(BOLD, sentence.trim_end()));
-    out.push('\n');
-    wrap(out, "  Promised: ", &e.guarantee, width);
+    broken(out, &e.sentence, &e.guarantee, width);
+}
+
+fn broken(out: &mut String, sentence: &str, guarantee: &str, width: usize) {
+    let mut text = String::new();
+    wrap(&mut text, "  ", sentence, width);
+    let _ = writeln!(out, "{}", paint(BOLD, text.trim_end()));
+    wrap(out, "  Promised: ", guarantee, width);
 }
 
 fn explanation_body(out: &mut String, e: &Explanation, width: usize, operations_max: usize) {
@@ -303,19 +365,7 @@ fn explanation_body(out: &mut String, e: &Explanation, width: usize, operations_
             wrap(out, &format!("  {time:>9}  "), &beat.text, width);
         }
     }
-    if !e.operations.is_empty() {
-        section(out, "The operations that show it");
-        operations(out, e, width, operations_max);
-    }
-    if !e.facts.is_empty() {
-        section(out, "Why");
-        let longest = e.facts.iter().map(|f| f.subject.chars().count()).max();
-        let room = longest.unwrap_or(0).min(width / 3);
-        for fact in &e.facts {
-            let subject = cut(&printable(&fact.subject), room);
-            wrap(out, &format!("  {subject:<room$}  "), &fact.text, width);
-        }
-    }
+    argument(out, &e.operations, &e.facts, width, operations_max);
     if !e.others.is_empty() {
         section(out, "In the same run");
         for other in &e.others {
@@ -324,7 +374,23 @@ fn explanation_body(out: &mut String, e: &Explanation, width: usize, operations_
     }
 }
 
-fn operations(out: &mut String, e: &Explanation, width: usize, max: usize) {
+fn argument(out: &mut String, ops: &[OpRow], facts: &[Fact], width: usize, max: usize) {
+    if !ops.is_empty() {
+        section(out, "The operations that show it");
+        operations(out, ops, width, max);
+    }
+    if !facts.is_empty() {
+        section(out, "Why");
+        let longest = facts.iter().map(|f| f.subject.chars().count()).max();
+        let room = longest.unwrap_or(0).min(width / 3);
+        for fact in facts {
+            let subject = cut(&printable(&fact.subject), room);
+            wrap(out, &format!("  {subject:<room$}  "), &fact.text, width);
+        }
+    }
+}
+
+fn operations(out: &mut String, ops: &[OpRow], width: usize, max: usize) {
     let columns = [
         Column::right("op"),
         Column::left("client"),
@@ -334,8 +400,8 @@ fn operations(out: &mut String, e: &Explanation, width: usize, max: usize) {
         Column::left("operation").shrinking(),
         Column::left("result").shrinking(),
     ];
-    let shown = e.operations.len().min(max);
-    let rows: Vec<Vec<String>> = e.operations[e.operations.len() - shown..]
+    let shown = ops.len().min(max);
+    let rows: Vec<Vec<String>> = ops[ops.len() - shown..]
         .iter()
         .map(|op| {
             let returned = op
@@ -352,7 +418,7 @@ fn operations(out: &mut String, e: &Explanation, width: usize, max: usize) {
             ]
         })
         .collect();
-    let left_out = (e.operations.len() - shown) as u64;
+    let left_out = (ops.len() - shown) as u64;
     if left_out > 0 {
         let _ = writeln!(
             out,
@@ -422,6 +488,30 @@ fn troubles(out: &mut String, totals: &Totals, width: usize) {
     }
     for warning in totals.warnings.iter().take(TEXTS_MAX) {
         wrap(out, "  warning: ", warning, width);
+    }
+}
+
+fn replayed(out: &mut String, totals: &Totals, width: usize) {
+    let Some(replayed) = &totals.replayed else {
+        return;
+    };
+    out.push('\n');
+    if replayed.same() {
+        let text = format!(
+            "the same run came out as in {}: rolling hash {}",
+            replayed.run_dir, replayed.now
+        );
+        wrap(out, "REPRODUCED  ", &text, width);
+    } else {
+        let builds = replayed
+            .builds
+            .as_deref()
+            .unwrap_or("both were made by the same build");
+        let text = format!(
+            "another run came out than in {}: its rolling hash is {}, now it is {}; {builds}",
+            replayed.run_dir, replayed.recorded, replayed.now
+        );
+        wrap(out, "NOT REPRODUCED  ", &text, width);
     }
 }
 

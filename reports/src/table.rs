@@ -8,22 +8,21 @@ const SHRUNK_MIN: usize = 16;
 const GAP: &str = "  ";
 
 /// A column of a table.
-pub(crate) struct Column {
-    /// Its heading.
-    pub(crate) head: &'static str,
-    /// Which side its cells stand on.
-    pub(crate) align: Align,
+pub struct Column {
+    head: &'static str,
+    align: Align,
     /// Whether it gives way when the table is too wide.
-    pub(crate) shrinks: bool,
+    shrinks: bool,
 }
 
-pub(crate) enum Align {
+enum Align {
     Left,
     Right,
 }
 
 impl Column {
-    pub(crate) const fn left(head: &'static str) -> Column {
+    /// A column whose cells stand on the left.
+    pub const fn left(head: &'static str) -> Column {
         Column {
             head,
             align: Align::Left,
@@ -31,7 +30,8 @@ impl Column {
         }
     }
 
-    pub(crate) const fn right(head: &'static str) -> Column {
+    /// A column of numbers.
+    pub const fn right(head: &'static str) -> Column {
         Column {
             head,
             align: Align::Right,
@@ -39,7 +39,9 @@ impl Column {
         }
     }
 
-    pub(crate) const fn shrinking(mut self) -> Column {
+    /// The same, but cut when the table is too wide.
+    #[must_use]
+    pub const fn shrinking(mut self) -> Column {
         self.shrinks = true;
         self
     }
@@ -47,7 +49,7 @@ impl Column {
 
 /// Draws rows under headings, indented by two, at most `width` wide as far as
 /// shrinking columns allow. Cells that are cut end in `…`.
-pub(crate) fn table(out: &mut String, columns: &[Column], rows: &[Vec<String>], width: usize) {
+pub fn table(out: &mut String, columns: &[Column], rows: &[Vec<String>], width: usize) {
     let rows: Vec<Vec<String>> = rows
         .iter()
         .map(|row| row.iter().map(|cell| printable(cell)).collect())

@@ -1,6 +1,6 @@
 //! Counting: the fold that every report starts with.
 
-use crate::event::{Finding, Finished, Hunted, RunVerdict, Started, SweepEvent};
+use crate::event::{Finding, Finished, Hunted, Replayed, RunVerdict, Started, SweepEvent};
 use serde::Serialize;
 use squall_record::{Stats, Verdict};
 use std::collections::BTreeMap;
@@ -31,6 +31,8 @@ pub struct Totals {
     pub nondeterministic: Vec<String>,
     /// Runs that were run twice.
     pub reproduced: u64,
+    /// The comparison with a record, if there was one.
+    pub replayed: Option<Replayed>,
     /// What people should know.
     pub warnings: Vec<String>,
     /// How it ended; `None` while it goes on.
@@ -74,6 +76,7 @@ impl Totals {
             SweepEvent::RunFinished(run) => self.take_run(run),
             SweepEvent::Finding(finding) => self.take_finding(finding),
             SweepEvent::Hunted(hunted) => self.hunts.push(hunted.clone()),
+            SweepEvent::Replayed(replayed) => self.replayed = Some(replayed.clone()),
             SweepEvent::Warning { text } => {
                 if self.warnings.len() < TEXTS_MAX && !self.warnings.contains(text) {
                     self.warnings.push(text.clone());

@@ -5,12 +5,23 @@
 //! - [`plan`]: which faults a seed draws, and what came of them in a run;
 //! - [`workload`]: what clients ask for;
 //! - [`library`]: the scenarios that come with squall;
-//! - [`runner`]: one run, a pure function of scenario, seed and build.
+//! - [`runner`]: one run, a pure function of scenario, seed and build;
+//! - [`sweep`]: many runs on several threads, reported as if on one;
+//! - [`rundir`]: what a run leaves behind;
+//! - [`hunts`]: which scenario finds which planted bug;
+//! - [`commit`]: what is checked out, from which seeds can be derived;
+//! - [`cli`]: the command line over all of it.
 
+pub mod cli;
+pub mod commit;
+mod draw;
 pub mod format;
+pub mod hunts;
 pub mod library;
 pub mod plan;
+pub mod rundir;
 pub mod runner;
+pub mod sweep;
 pub mod workload;
 
 pub use format::{Scenario, ScenarioError};

@@ -1,0 +1,202 @@
+//! The command line. Data goes to stdout, narration to stderr; a closed pipe
+//! is no error; the exit code is a contract (see [`squall_ci::Exit`]).
+
+mod bugs;
+mod check;
+mod console;
+mod lint;
+mod list;
+mod progress;
+mod replay;
+mod reporter;
+mod run;
+mod select;
+mod settings;
+
+pub use console::Console;
+
+use crate::sweep::{Runner, Stop};
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand, ValueEnum};
+use squall_ci::Exit;
+use std::ffi::OsString;
+use std::process::exit;
+
+const EXITS: &str = "\
+Exit codes:
+  0   every check passed
+  1   a safety guarantee was broken, or the store panicked
+  2   the command line, a scenario or an input file is wrong
+  3   inconclusive: something could not be decided, and nothing failed
+  4   nothing was selected
+  5   nondeterminism: the same run came out differently
+  7   liveness or availability was missed
+  8   a required mark or planted bug was not hit
+  70  squall itself is broken
+  130 interrupted
+The worst wins: 70, 5, 1, 7, 6, 8, 130, 3, 4, 0.
+
+Settings come from a flag, else from SQUALL_* in the environment, else from the
+profile, else from squall.toml, else from the embedded default, which
+`squall list settings` shows with comments.";
+
+/// Fault scenarios for a consensus store: run, replay, check, list.
+///
+/// Without a command, runs the built-in suite: every scenario that squall
+/// carries, with a few seeds each.
+#[derive(Debug, Parser)]
+#[command(name = "squall", version, after_help = EXITS, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    #[command(flatten)]
+    look: Look,
+}
+
+/// How output looks.
+#[derive(Debug, Clone, Copy, clap::Args)]
+struct Look {
+    /// What goes to stdout: text for people, or one JSON document
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        env = "SQUALL_FORMAT",
+        default_value_t = Format::Human,
+        hide_env_values = true
+    )]
+    format: Format,
+
+    /// When to use colour; `auto` means on a terminal, unless NO_COLOR is set
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        env = "SQUALL_COLOR",
+        default_value_t = Color::Auto,
+        hide_env_values = true
+    )]
+    color: Color,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Human,
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run scenarios under many seeds
+    Run(run::RunArgs),
+    /// Run one run again, exactly
+    Replay(replay::ReplayArgs),
+    /// Judge histories that something else recorded
+    Check(check::CheckArgs),
+    /// Show what there is
+    List(list::ListArgs),
+    /// Check scenario files without running them
+    Lint(lint::LintArgs),
+    /// Planted bugs: known mistakes that prove that bugs are found
+    Bugs(bugs::BugsArgs),
+}
+
+/// Why a command ended without doing its work: one line, and an exit.
+#[derive(Debug)]
+struct Complaint {
+    exit: Exit,
+    text: String,
+}
+
+impl Complaint {
+    fn usage(text: impl ToString) -> Complaint {
+        Complaint {
+            exit: Exit::Usage,
+            text: text.to_string(),
+        }
+    }
+}
+
+/// Runs the process's command line, with the signals and streams that belong
+/// to it.
+pub fn main() -> Exit {
+    /// Raised by the handler, which lives as long as the process.
+    static STOP: Stop = Stop::new();
+    let handler = ctrlc::set_handler(|| {
+        if STOP.raise() {
+            exit(Exit::Interrupted.code().into());
+        }
+        console::narrate("\nstopping after the runs in flight; again to stop at once");
+    });
+    let mut console = Console::of_process();
+    if let Err(e) = handler {
+        console.warn(&format!("an interrupt will not be orderly: {e}"));
+    }
+    go(
+        std::env::args_os(),
+        &crate::runner::run,
+        &mut console,
+        &STOP,
+    )
+}
+
+/// Runs a command line with any runner, any streams: what `main` does, and what
+/// tests call.
+pub fn go(
+    args: impl IntoIterator<Item = OsString>,
+    runner: &impl Runner,
+    console: &mut Console<'_>,
+    stop: &Stop,
+) -> Exit {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(e) => return not_parsed(&e, console),
+    };
+    console.set_color(cli.look.color);
+    let format = cli.look.format;
+    let result = match cli.command {
+        None => run::suite(format, runner, console, stop),
+        Some(Command::Run(args)) => run::run(&args, format, runner, console, stop),
+        Some(Command::Replay(args)) => replay::replay(&args, format, runner, console, stop),
+        Some(Command::Check(args)) => check::check(&args, format, console),
+        Some(Command::List(args)) => list::list(&args, format, console),
+        Some(Command::Lint(args)) => lint::lint(&args, format, console),
+        Some(Command::Bugs(args)) => bugs::bugs(&args, format, console),
+    };
+    result.unwrap_or_else(|complaint| {
+        console.complain(&complaint.text);
+        complaint.exit
+    })
+}
+
+/// Help and version are no errors; everything else is said without the usage
+/// text, which `--help` has.
+fn not_parsed(error: &clap::Error, console: &mut Console<'_>) -> Exit {
+    match error.kind() {
+        ErrorKind::DisplayHelp
+        | ErrorKind::DisplayVersion
+        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            console.print(&error.render().ansi().to_string());
+            if error.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Pass
+            }
+        }
+        _ => {
+            let text = error.render().to_string();
+            let end = text.find("\nUsage:").or_else(|| text.find("\nFor more"));
+            let text = text[..end.unwrap_or(text.len())].trim();
+            console.complain(text.strip_prefix("error: ").unwrap_or(text));
+            Exit::Usage
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! `squall bugs`: the planted bugs.
+
+use super::console::Console;
+use super::{Complaint, Format};
+use crate::hunts;
+use serde::Serialize;
+use squall_api::Bug;
+use squall_ci::Exit;
+use squall_reports::{Column, table};
+
+/// What about them.
+#[derive(Debug, clap::Args)]
+pub(super) struct BugsArgs {
+    #[command(subcommand)]
+    command: Option<BugsCommand>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum BugsCommand {
+    /// Show every planted bug, and what finds it
+    List,
+}
+
+#[derive(Serialize)]
+struct Listed {
+    name: &'static str,
+    id: &'static str,
+    about: &'static str,
+    found_by: &'static [&'static str],
+}
+
+pub(super) fn bugs(
+    args: &BugsArgs,
+    format: Format,
+    console: &mut Console<'_>,
+) -> Result<Exit, Complaint> {
+    let (None | Some(BugsCommand::List)) = args.command;
+    let listed = Bug::ALL.map(|bug| Listed {
+        name: bug.name(),
+        id: bug.id(),
+        about: bug.about(),
+        found_by: hunts::scenarios(bug),
+    });
+    match format {
+        Format::Json => console.json(&listed)?,
+        Format::Human => {
+            let columns = [
+                Column::left("bug"),
+                Column::left("id"),
+                Column::left("what the store does wrong").shrinking(),
+                Column::left("found by"),
+            ];
+            let rows: Vec<Vec<String>> = listed
+                .iter()
+                .map(|bug| {
+                    vec![
+                        bug.name.into(),
+                        bug.id.into(),
+                        bug.about.into(),
+                        bug.found_by.join(", "),
+                    ]
+                })
+                .collect();
+            let mut text = String::new();
+            table(&mut text, &columns, &rows, console.width());
+            text.push_str("\n  squall run --bug NAME  # see it found\n");
+            console.print(&text);
+        }
+    }
+    Ok(Exit::Pass)
+}

@@ -1,0 +1,290 @@
+//! `squall list`: what there is.
+
+use super::console::Console;
+use super::settings::settle;
+use super::{Complaint, Format};
+use crate::rundir::RunDirs;
+use crate::{Scenario, library};
+use serde::Serialize;
+use squall_checkers::raft::Invariant;
+use squall_ci::{DEFAULT, Exit, Layer};
+use squall_reports::{Column, table};
+use std::collections::BTreeMap;
+
+/// What to show.
+#[derive(Debug, clap::Args)]
+pub(super) struct ListArgs {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// The scenarios that squall carries
+    Scenarios,
+    /// The run directories that were kept
+    Runs(RunsArgs),
+    /// What is checked in a run
+    Checks,
+    /// Which named points of the code the kept runs passed, and how often
+    Marks(RunsArgs),
+    /// What a scenario can break, as it is written in its file
+    Faults,
+    /// Every setting and its default, as a commented squall.toml
+    Settings,
+}
+
+#[derive(Debug, clap::Args)]
+struct RunsArgs {
+    /// Where run directories are
+    #[arg(long, value_name = "DIR")]
+    out: Option<String>,
+}
+
+/// Every fault, as a table of a scenario file; a test reads each.
+const FAULTS: [(&str, &str); 5] = [
+    (
+        r#"partition = { from = "leader", to = "others" }"#,
+        "messages from some nodes to others are lost, in that direction",
+    ),
+    (
+        r#"crash = { node = "random(follower)", disk = "torn_write" }"#,
+        "the process is killed, and unsynced data is kept, lost or torn",
+    ),
+    (
+        r#"pause = { node = "leader" }"#,
+        "the process stands still while its clocks run on",
+    ),
+    (
+        r#"fsync_stall = { node = "leader", delay = "800ms" }"#,
+        "syncs take longer",
+    ),
+    (
+        r#"clock_skew = { node = "leader", wall_step = "+1200ms", drift_ppm = 200 }"#,
+        "the wall clock jumps, and both clocks run fast or slow",
+    ),
+];
+
+/// Every check that is no Raft invariant.
+const CHECKS: [(&str, &str); 7] = [
+    (
+        "linearizable",
+        "operations take effect one after another, between their call and their answer",
+    ),
+    (
+        "durable",
+        "an acknowledged write is in every later state of every member",
+    ),
+    (
+        "replicas_agree",
+        "all members hold the same contents once they have converged",
+    ),
+    (
+        "members",
+        "no member ends by itself: no panic, no corrupt store",
+    ),
+    (
+        "liveness",
+        "once everything is healed, the cluster converges within a bound",
+    ),
+    (
+        "recovers",
+        "after a fault, operations succeed again within a bound",
+    ),
+    ("panic", "no request, fault or crash makes the store panic"),
+];
+
+pub(super) fn list(
+    args: &ListArgs,
+    format: Format,
+    console: &mut Console<'_>,
+) -> Result<Exit, Complaint> {
+    match &args.what {
+        What::Scenarios => scenarios(format, console),
+        What::Runs(args) => runs(args, format, console),
+        What::Checks => checks(format, console),
+        What::Marks(args) => marks(args, format, console),
+        What::Faults => faults(format, console),
+        What::Settings => {
+            console.print(DEFAULT);
+            Ok(Exit::Pass)
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct ListedScenario {
+    name: String,
+    nodes: u64,
+    faults: usize,
+    tags: Vec<String>,
+    about: String,
+}
+
+fn scenarios(format: Format, console: &mut Console<'_>) -> Result<Exit, Complaint> {
+    let listed: Vec<ListedScenario> = library::all()
+        .iter()
+        .map(|(name, text)| {
+            let scenario = Scenario::parse(name, text).map_err(Complaint::usage)?;
+            Ok(ListedScenario {
+                nodes: scenario.cluster.nodes,
+                faults: scenario.faults.len(),
+                tags: scenario.tags,
+                about: scenario.about,
+                name: scenario.name,
+            })
+        })
+        .collect::<Result<_, Complaint>>()?;
+    if format == Format::Json {
+        console.json(&listed)?;
+        return Ok(Exit::Pass);
+    }
+    let columns = [
+        Column::left("scenario"),
+        Column::right("nodes"),
+        Column::right("faults"),
+        Column::left("what happens").shrinking(),
+    ];
+    let rows = listed
+        .into_iter()
+        .map(|s| vec![s.name, s.nodes.to_string(), s.faults.to_string(), s.about]);
+    show(console, &columns, rows.collect());
+    console.print("\n  squall run NAME  # run one\n");
+    Ok(Exit::Pass)
+}
+
+#[derive(Serialize)]
+struct ListedRun {
+    name: String,
+    run: Option<String>,
+    exit: Option<u8>,
+    what: String,
+}
+
+fn runs(args: &RunsArgs, format: Format, console: &mut Console<'_>) -> Result<Exit, Complaint> {
+    let listed: Vec<ListedRun> = kept(args)?
+        .list()
+        .map_err(Complaint::usage)?
+        .into_iter()
+        .map(|(name, file)| match file {
+            Ok(file) => {
+                let failed = squall_ci::headline(&file.summary).and_then(|c| c.fingerprint());
+                let what = failed.map(|f| f.to_string());
+                let exit = Exit::from_code(file.exit).map(Exit::meaning);
+                ListedRun {
+                    name,
+                    run: Some(format!("{}@{}", file.summary.scenario, file.summary.seed)),
+                    exit: Some(file.exit),
+                    what: what.unwrap_or_else(|| exit.unwrap_or("?").to_owned()),
+                }
+            }
+            Err(e) => ListedRun {
+                name,
+                run: None,
+                exit: None,
+                what: e.to_string(),
+            },
+        })
+        .collect();
+    if format == Format::Json {
+        console.json(&listed)?;
+        return Ok(Exit::Pass);
+    }
+    if listed.is_empty() {
+        console.print("no run was kept\n");
+        return Ok(Exit::Pass);
+    }
+    let columns = [
+        Column::left("run directory"),
+        Column::left("run"),
+        Column::right("exit"),
+        Column::left("").shrinking(),
+    ];
+    let rows = listed.into_iter().map(|run| {
+        vec![
+            run.name,
+            run.run.unwrap_or_else(|| "?".into()),
+            run.exit.map_or("?".into(), |exit| exit.to_string()),
+            run.what,
+        ]
+    });
+    show(console, &columns, rows.collect());
+    console.print("\n  squall replay latest  # run the newest again\n");
+    Ok(Exit::Pass)
+}
+
+fn checks(format: Format, console: &mut Console<'_>) -> Result<Exit, Complaint> {
+    let raft = Invariant::ALL.map(|invariant| (invariant.check(), invariant.guarantee()));
+    let all = CHECKS.into_iter().chain(raft);
+    pairs(("check", "what it guards"), all, format, console)
+}
+
+fn faults(format: Format, console: &mut Console<'_>) -> Result<Exit, Complaint> {
+    pairs(
+        ("in a [[fault]]", "what happens"),
+        FAULTS.into_iter(),
+        format,
+        console,
+    )
+}
+
+fn marks(args: &RunsArgs, format: Format, console: &mut Console<'_>) -> Result<Exit, Complaint> {
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    for (_, file) in kept(args)?.list().map_err(Complaint::usage)? {
+        for (mark, n) in file
+            .map(|file| file.summary.stats.marks)
+            .unwrap_or_default()
+        {
+            *counts.entry(mark).or_default() += n;
+        }
+    }
+    if format == Format::Json {
+        console.json(&counts)?;
+        return Ok(Exit::Pass);
+    }
+    if counts.is_empty() {
+        console.print("no kept run passed a mark; `squall run --keep all` keeps every run\n");
+        return Ok(Exit::Pass);
+    }
+    let columns = [Column::left("mark"), Column::right("passed")];
+    let rows = counts
+        .into_iter()
+        .map(|(mark, n)| vec![mark, n.to_string()]);
+    show(console, &columns, rows.collect());
+    Ok(Exit::Pass)
+}
+
+fn kept(args: &RunsArgs) -> Result<RunDirs, Complaint> {
+    let flags = Layer {
+        out: args.out.clone(),
+        ..Layer::default()
+    };
+    let (settings, _) = settle(flags, None)?;
+    Ok(RunDirs::new(settings.out, settings.keep_runs))
+}
+
+/// A list of names and what they mean.
+fn pairs<'a>(
+    heads: (&'static str, &'static str),
+    pairs: impl Iterator<Item = (&'a str, &'a str)>,
+    format: Format,
+    console: &mut Console<'_>,
+) -> Result<Exit, Complaint> {
+    let pairs: Vec<(&str, &str)> = pairs.collect();
+    if format == Format::Json {
+        console.json(&pairs.into_iter().collect::<BTreeMap<_, _>>())?;
+        return Ok(Exit::Pass);
+    }
+    let columns = [Column::left(heads.0), Column::left(heads.1).shrinking()];
+    let rows = pairs
+        .into_iter()
+        .map(|(name, meaning)| vec![name.to_owned(), meaning.to_owned()]);
+    show(console, &columns, rows.collect());
+    Ok(Exit::Pass)
+}
+
+fn show(console: &mut Console<'_>, columns: &[Column], rows: Vec<Vec<String>>) {
+    let mut text = String::new();
+    table(&mut text, columns, &rows, console.width());
+    console.print(&text);
+}

@@ -1,0 +1,361 @@
+//! `squall run`, and `squall` alone.
+
+use super::console::Console;
+use super::reporter::Reporter;
+use super::select::select;
+use super::settings::settle;
+use super::{Complaint, Format};
+use crate::sweep::{Judged, Runner, Stop, Sweep, bug_names};
+use crate::{Scenario, commit, hunts};
+use squall_api::{Bug, Bugs};
+use squall_ci::{
+    Exit, Extent, FirstSeed, Keep, Layer, MustFind, Sample, Settings, headline, parse_duration,
+};
+use squall_reports::{Hunted, Started, Totals};
+use std::ops::ControlFlow;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Which runs, how many, and what to do about those that fail.
+#[derive(Debug, Default, clap::Args)]
+pub(super) struct RunArgs {
+    /// Names of the library, files, or directories of files; "library" stands
+    /// for everything built in, which is also the default
+    #[arg(value_name = "SCENARIO|FILE|DIR")]
+    scenarios: Vec<String>,
+
+    /// The first seed; "commit" or "clock" derive one. Alone, runs just that seed
+    #[arg(long, value_name = "S")]
+    seed: Option<FirstSeed>,
+
+    /// How many seeds each scenario runs with: S, S+1, ...
+    #[arg(long, value_name = "N", conflicts_with = "run_for",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: Option<u64>,
+
+    /// Go on with further seeds for so long, as in 90s, 10m or 2h
+    #[arg(long = "for", value_name = "TIME", value_parser = time)]
+    run_for: Option<String>,
+
+    /// Worker threads; 0 means one for each core. The result does not depend on it
+    #[arg(long, short, value_name = "N")]
+    jobs: Option<usize>,
+
+    /// A named set of settings: quick, ci, nightly, or one of squall.toml
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
+
+    /// Stop after so many failed runs; 0 means never
+    #[arg(long, value_name = "N")]
+    max_fail: Option<u64>,
+
+    /// Override a scenario's value, as in --set cluster.nodes=3
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    overrides: Vec<String>,
+
+    /// Plant a known bug in every member. Without a scenario, runs one that is
+    /// known to find it, and stops when it does
+    #[arg(long = "bug", value_name = "NAME", value_parser = bug)]
+    bugs: Vec<Bug>,
+
+    /// Which runs leave a directory behind
+    #[arg(long, value_name = "WHICH", value_parser = keep)]
+    keep: Option<Keep>,
+
+    /// Where run directories go
+    #[arg(long, value_name = "DIR")]
+    out: Option<String>,
+
+    /// Run every Nth run twice and compare, as in 1/50; 0 for none
+    #[arg(long, value_name = "1/N")]
+    check_determinism: Option<Sample>,
+}
+
+/// `squall` alone: the built-in suite.
+pub(super) fn suite(
+    format: Format,
+    runner: &impl Runner,
+    console: &mut Console<'_>,
+    stop: &Stop,
+) -> Result<Exit, Complaint> {
+    run(&RunArgs::default(), format, runner, console, stop)
+}
+
+pub(super) fn run(
+    args: &RunArgs,
+    format: Format,
+    runner: &impl Runner,
+    console: &mut Console<'_>,
+    stop: &Stop,
+) -> Result<Exit, Complaint> {
+    let (settings, profile) = settle(args.layer(), args.profile.as_deref())?;
+    let bugs = planted(&args.bugs)?;
+    let hunted = required(&settings, args)?;
+    let selected = select(&words(args, &settings), &args.overrides)?;
+    let scenarios: Vec<Scenario> = selected.iter().map(|s| s.scenario.clone()).collect();
+    let sweep = Sweep {
+        scenarios: &scenarios,
+        first_seed: first_seed(settings.seed)?,
+        extent: extent(args, &settings),
+        bugs,
+        jobs: jobs(settings.jobs),
+        check_determinism: settings.check_determinism,
+        record_all: settings.keep == Keep::All,
+    };
+    let started = started(&sweep, profile);
+    let mut reporter = Reporter::new(console, format, started, &args.overrides).keep(&settings);
+
+    let max_fail = if args.hunts() {
+        args.max_fail.unwrap_or(1)
+    } else {
+        settings.max_fail
+    };
+    let enough = sweep.go(runner, stop, |judged| {
+        let at = judged.scenario;
+        reporter.judged(judged, &selected[at]);
+        if max_fail != 0 && reporter.failed() >= max_fail {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    });
+    let found = reporter.failed();
+
+    for bug in hunted {
+        if stop.raised() {
+            break;
+        }
+        hunt(bug, &settings, runner, stop, &mut reporter)?;
+    }
+
+    let stopped = if stop.raised() {
+        reporter.worsen(Exit::Interrupted);
+        Some("interrupted".to_owned())
+    } else {
+        // A hunt that ends with its prey did not end early.
+        let early = enough.is_some() && !args.hunts();
+        early.then(|| format!("{found} failed, and --max-fail is {max_fail}"))
+    };
+    if bugs != Bugs::NONE && found == 0 && !stop.raised() {
+        reporter.worsen(Exit::NotHit);
+    }
+    reporter.finish(stopped, |totals, exit| next(args, totals, exit))
+}
+
+/// Looks for one planted bug that the profile wants to be found.
+fn hunt(
+    bug: Bug,
+    settings: &Settings,
+    runner: &impl Runner,
+    stop: &Stop,
+    reporter: &mut Reporter<'_, '_>,
+) -> Result<(), Complaint> {
+    let words: Vec<String> = hunts::scenarios(bug).iter().map(|s| (*s).into()).collect();
+    let selected = select(&words, &[])?;
+    let scenarios: Vec<Scenario> = selected.into_iter().map(|s| s.scenario).collect();
+    let sweep = Sweep {
+        scenarios: &scenarios,
+        first_seed: 1,
+        extent: Extent::Seeds(settings.hunt_seeds),
+        bugs: Bugs::NONE.with(bug),
+        jobs: jobs(settings.jobs),
+        check_determinism: Sample::NONE,
+        record_all: false,
+    };
+    reporter.next_sweep(None);
+    let mut runs = 0;
+    let found = sweep.go(runner, stop, |judged: Judged| {
+        runs += 1;
+        reporter.hunting(&judged);
+        match headline(&judged.summary) {
+            Some(check) if judged.exit == Exit::Violation || judged.exit == Exit::Liveness => {
+                ControlFlow::Break((judged.summary.clone(), check.name.clone()))
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    });
+    if found.is_none() && stop.raised() {
+        return Ok(());
+    }
+    let (scenario, seed, check) = match found {
+        Some((summary, check)) => (summary.scenario, Some(summary.seed), Some(check)),
+        None => (words.join(", "), None, None),
+    };
+    reporter.hunted(Hunted {
+        bug: bug.name().into(),
+        scenario,
+        runs,
+        seed,
+        check,
+    });
+    Ok(())
+}
+
+impl RunArgs {
+    /// What the flags say. A seed alone means that seed.
+    fn layer(&self) -> Layer {
+        let alone = matches!(self.seed, Some(FirstSeed::Number(_)))
+            && self.seeds.is_none()
+            && self.run_for.is_none();
+        Layer {
+            scenarios: None,
+            seed: self.seed,
+            seeds: self.seeds.or(alone.then_some(1)),
+            run_for: self.run_for.clone(),
+            jobs: self.jobs,
+            max_fail: self.max_fail,
+            check_determinism: self.check_determinism,
+            keep: self.keep,
+            out: self.out.clone(),
+            ..Layer::default()
+        }
+    }
+
+    /// Whether squall is to choose the scenario that finds the bugs.
+    fn hunts(&self) -> bool {
+        !self.bugs.is_empty() && self.scenarios.is_empty()
+    }
+}
+
+fn words(args: &RunArgs, settings: &Settings) -> Vec<String> {
+    if args.hunts() {
+        let mut words: Vec<String> = Vec::new();
+        for scenario in args.bugs.iter().flat_map(|bug| hunts::scenarios(*bug)) {
+            if !words.iter().any(|word| word == scenario) {
+                words.push((*scenario).into());
+            }
+        }
+        words
+    } else if args.scenarios.is_empty() {
+        settings.scenarios.clone()
+    } else {
+        args.scenarios.clone()
+    }
+}
+
+fn extent(args: &RunArgs, settings: &Settings) -> Extent {
+    let said = args.seed.is_some() || args.seeds.is_some() || args.run_for.is_some();
+    if args.hunts() && !said {
+        Extent::Seeds(settings.hunt_seeds)
+    } else {
+        settings.extent
+    }
+}
+
+fn started(sweep: &Sweep<'_>, profile: String) -> Started {
+    let (seeds, time_box_ms) = match sweep.extent {
+        Extent::Seeds(seeds) => (Some(seeds), None),
+        Extent::For(time) => (
+            None,
+            Some(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
+        ),
+    };
+    Started {
+        scenarios: sweep.scenarios.iter().map(|s| s.name.clone()).collect(),
+        first_seed: sweep.first_seed,
+        seeds,
+        time_box_ms,
+        bugs: bug_names(sweep.bugs),
+        profile,
+        jobs: sweep.jobs,
+    }
+}
+
+/// The bugs as a set, if this build can plant them.
+pub(super) fn planted(bugs: &[Bug]) -> Result<Bugs, Complaint> {
+    if !bugs.is_empty() && !cfg!(feature = "planted-bugs") {
+        return Err(Complaint::usage(
+            "this build carries no planted bugs: build it with --features planted-bugs",
+        ));
+    }
+    Ok(bugs.iter().fold(Bugs::NONE, |set, bug| set.with(*bug)))
+}
+
+/// The planted bugs that the profile wants to be found. Whoever plants bugs by
+/// hand is not running the gate.
+fn required(settings: &Settings, args: &RunArgs) -> Result<Vec<Bug>, Complaint> {
+    let bugs = match &settings.must_find {
+        _ if !args.bugs.is_empty() => Vec::new(),
+        MustFind::All(_) => Bug::ALL.to_vec(),
+        MustFind::Named(names) => names
+            .iter()
+            .map(|name| bug(name).map_err(|e| Complaint::usage(format!("must_find: {e}"))))
+            .collect::<Result<_, _>>()?,
+    };
+    planted(&bugs)?;
+    Ok(bugs)
+}
+
+fn first_seed(seed: FirstSeed) -> Result<u64, Complaint> {
+    match seed {
+        FirstSeed::Number(number) => Ok(number),
+        FirstSeed::Commit => commit::checked_out()
+            .and_then(|commit| commit::seed(&commit))
+            .ok_or_else(|| {
+                Complaint::usage(
+                    "no commit to derive a seed from: set SQUALL_COMMIT, or give --seed a number",
+                )
+            }),
+        FirstSeed::Clock => Ok(SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs())),
+    }
+}
+
+fn jobs(wanted: usize) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    if wanted == 0 { cores() } else { wanted }
+}
+
+/// What is worth typing next. A failure brings its own commands.
+fn next(args: &RunArgs, totals: &Totals, exit: Exit) -> Vec<(String, String)> {
+    let line = |command: &str, good_for: &str| (command.to_owned(), good_for.to_owned());
+    match exit {
+        Exit::Pass if totals.hunts.is_empty() && cfg!(feature = "planted-bugs") => vec![
+            line(
+                "squall run --bug ack-before-fsync",
+                "see it find a bug that is planted",
+            ),
+            line("squall run --for 10m", "look deeper, with further seeds"),
+        ],
+        Exit::NotHit if args.hunts() => {
+            let bugs: String = totals
+                .started
+                .bugs
+                .iter()
+                .map(|bug| format!(" --bug {bug}"))
+                .collect();
+            let command = format!("squall run{bugs} --for 10m");
+            vec![line(&command, "look for it longer")]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Reads a planted bug's name or id.
+pub(super) fn bug(name: &str) -> Result<Bug, String> {
+    Bug::from_name(name).ok_or_else(|| {
+        let names = Bug::ALL.into_iter().map(Bug::name);
+        let alike = super::select::suggest(name, names);
+        let hint = match alike.as_slice() {
+            [] => "`squall bugs list` shows all".to_owned(),
+            alike => format!("did you mean {}?", alike.join(" or ")),
+        };
+        format!("there is no planted bug {name:?}; {hint}")
+    })
+}
+
+fn time(text: &str) -> Result<String, String> {
+    let parsed = parse_duration(text).map_err(|e| e.to_string())?;
+    if parsed.is_zero() {
+        return Err("no time at all: nothing would run".into());
+    }
+    Ok(text.to_owned())
+}
+
+fn keep(text: &str) -> Result<Keep, String> {
+    match text {
+        "failed" => Ok(Keep::Failed),
+        "all" => Ok(Keep::All),
+        _ => Err("write failed or all".into()),
+    }
+}
