@@ -255,7 +255,10 @@ impl ApplyLane {
         );
         let (proposal, result) = match decode(entry)? {
             None => (0, None),
-            Some((proposal, command)) => {
+            Some((proposal, mut command)) => {
+                if !self.waiting.has_proposal(proposal) {
+                    command.strip_reads();
+                }
                 let result = execute(&mut self.store, command);
                 (proposal, Some(self.finish(result)?))
             }
@@ -470,6 +473,17 @@ enum Command {
     Put(squall_api::pb::PutRequest),
     DeleteRange(squall_api::pb::DeleteRangeRequest),
     Txn(squall_api::pb::TxnRequest),
+}
+
+impl Command {
+    /// See [`txn::strip_reads`].
+    fn strip_reads(&mut self) {
+        match self {
+            Command::Put(put) => put.prev_kv = false,
+            Command::DeleteRange(delete) => delete.prev_kv = false,
+            Command::Txn(txn) => txn::strip_reads(txn),
+        }
+    }
 }
 
 /// The entry's proposal id and command; `None` for an empty one, as every new

@@ -44,6 +44,11 @@ impl Waiting {
         self.requests.contains_key(&id)
     }
 
+    /// Whether anybody waits for the entry of `proposal`.
+    pub(crate) fn has_proposal(&self, proposal: u64) -> bool {
+        self.proposals.contains_key(&proposal)
+    }
+
     /// Takes a request out, to be answered; false if nobody waits any more.
     pub(crate) fn take(&mut self, id: ReqId) -> bool {
         let Some(request) = self.requests.remove(&id) else {

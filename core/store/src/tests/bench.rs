@@ -25,6 +25,8 @@ pub(super) struct Bench {
     last_req: u64,
     /// What the last calls showed.
     pub(super) applied: Vec<ApplyView>,
+    /// The data of every entry committed here.
+    pub(super) log: Vec<Bytes>,
 }
 
 pub(super) fn config() -> Config {
@@ -55,6 +57,7 @@ impl Bench {
             index: base.index,
             last_req: 0,
             applied: Vec::new(),
+            log: Vec::new(),
         })
     }
 
@@ -83,6 +86,7 @@ impl Bench {
     /// Commits `data` as the next entry.
     pub(super) fn commit(&mut self, data: Bytes) -> Result<Vec<Effect>, Fatal> {
         self.index += 1;
+        self.log.push(data.clone());
         let entry = Entry {
             index: self.index,
             term: 1,

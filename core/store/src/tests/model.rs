@@ -372,6 +372,7 @@ proptest! {
         let mut disk: Arc<dyn Disk> = CrashDisk::default().shared();
         let mut bench = Bench::open(&disk, config()).unwrap();
         let mut model = Model::new();
+        let mut log = Vec::new();
         for step in steps {
             match step {
                 Step::Call(req) => {
@@ -384,6 +385,7 @@ proptest! {
                 Step::Reopen => {
                     let before = (bench.revision(), bench.hash(0).unwrap());
                     let index = bench.index;
+                    log.append(&mut bench.log);
                     bench.stop();
                     bench = Bench::open(&disk, config()).unwrap();
                     prop_assert_eq!(bench.index, index, "a clean stop commits everything");
@@ -395,6 +397,7 @@ proptest! {
                     let snapshot = bench.snapshot();
                     let hash = bench.hash(0).unwrap().hash;
                     let index = bench.index;
+                    log.append(&mut bench.log);
                     disk = CrashDisk::default().shared();
                     bench = Bench::open(&disk, config()).unwrap();
                     bench.step(squall_api::Input::Lane(squall_api::LaneMsg::Install(snapshot))).unwrap();
@@ -404,6 +407,14 @@ proptest! {
                 Step::MoveBySnapshot => {}
             }
         }
+        // A replica, where nobody waits for the answers, comes to the same state.
+        let mut replica = Bench::new();
+        for data in log.into_iter().chain(std::mem::take(&mut bench.log)) {
+            replica.commit(data).unwrap();
+        }
+        prop_assert_eq!(replica.hash(0).unwrap().hash, bench.hash(0).unwrap().hash);
+        prop_assert_eq!(replica.revision(), model.revision());
+
         let everything = pb::RangeRequest { range_end: bytes("\0"), ..super::bench::get("\0", "") };
         for revision in 1..=model.revision() {
             let req = Request::Range(pb::RangeRequest { revision, ..everything.clone() });
