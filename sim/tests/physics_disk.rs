@@ -3,6 +3,7 @@
 
 use squall_api::{Disk, File, Open, Stamp, SyncId};
 use squall_sim::{CrashReport, DiskParams, Mount, NodeDisk, PowerLoss, Streams};
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
@@ -359,6 +360,59 @@ fn a_dead_mount_changes_nothing_and_costs_nothing() {
     let mut buf = [0];
     removed.read_at(0, &mut buf).unwrap();
     assert_eq!(&buf, b"a");
+}
+
+#[test]
+fn a_torn_power_loss_shows_every_legal_fate_and_no_other() {
+    let mut sectors = BTreeSet::new();
+    let mut ends = BTreeSet::new();
+    for seed in 0..2_000 {
+        let params = DiskParams {
+            read: 0..=0,
+            write: 1..=1,
+            fsync: 1..=1,
+        };
+        let disk = NodeDisk::new(1, params, &Streams::new(seed));
+        let mount = disk.mount();
+        let file = durable(&mount, "db/a", &[b'0'; 1_024]);
+        file.write_at(0, &[b'1'; 512]).unwrap();
+        file.write_at(0, &[b'2'; 1_024]).unwrap();
+        file.set_len(2_000).unwrap();
+        file.set_len(700).unwrap();
+        create(&mount, "db/b");
+        create(&mount, "db/c");
+        crash_after(&disk, 0, PowerLoss::Torn);
+        let mount = disk.mount();
+        let found = content(&mount, "db/a").unwrap();
+        let mut runs = found[..512].to_vec();
+        runs.dedup();
+        sectors.insert(String::from_utf8(runs).unwrap());
+        ends.insert((found.len(), list(&mount, "db").len()));
+    }
+    let seen: Vec<&str> = sectors.iter().map(String::as_str).collect();
+    assert_eq!(seen, ["0", "01", "02", "1", "10", "12", "2", "20", "21"]);
+    let lengths = [700, 1_024, 2_000];
+    let all = lengths
+        .iter()
+        .flat_map(|len| (1..=3).map(|files| (*len, files)));
+    assert_eq!(ends, all.collect());
+}
+
+#[test]
+fn a_crash_of_one_file_s_writes_does_not_decide_another_file_s_fate() {
+    let run = |others: u64| {
+        let disk = disk();
+        let mount = disk.mount();
+        let file = durable(&mount, "wal/a", &[b'0'; 512 * 64]);
+        file.write_at(0, &[b'1'; 512 * 64]).unwrap();
+        let other = durable(&mount, "db/b", &[b'0'; 512]);
+        for i in 0..others {
+            other.write_at(512 * i, b"x").unwrap();
+        }
+        crash_after(&disk, 0, PowerLoss::Torn);
+        content(&disk.mount(), "wal/a").unwrap()
+    };
+    assert_eq!(run(0), run(20));
 }
 
 // --- costs ---
