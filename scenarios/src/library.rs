@@ -1,14 +1,34 @@
-//! The scenarios that come with squall, embedded.
+//! The scenarios that come with squall, embedded: the binary needs no files.
 
 /// Every built-in scenario as (name, text), the simplest first.
-pub fn all() -> &'static [(&'static str, &'static str)] {
+pub const fn all() -> &'static [(&'static str, &'static str)] {
     LIBRARY
 }
 
 /// The text of the built-in scenario called `name`.
 pub fn get(name: &str) -> Option<&'static str> {
-    let found = LIBRARY.iter().find(|(n, _)| *n == name);
+    let found = LIBRARY.iter().find(|(known, _)| *known == name);
     found.map(|(_, text)| *text)
 }
 
-const LIBRARY: &[(&str, &str)] = &[];
+macro_rules! library {
+    ($($name:literal),* $(,)?) => {
+        &[$(($name, include_str!(concat!("../library/", $name, ".toml")))),*]
+    };
+}
+
+/// By hand, in the order in which they are listed; a test holds it against the
+/// folder.
+const LIBRARY: &[(&str, &str)] = library![
+    "healthy",
+    "leader-crash",
+    "symmetric-partition",
+    "one-way-partition-leader",
+    "fsync-stall-leader",
+    "gc-pause-leader",
+    "lagging-follower-snapshot",
+    "rolling-crashes-torn-writes",
+    "power-loss-majority",
+    "election-storm",
+    "everything-at-once",
+];

@@ -2,6 +2,7 @@
 
 use super::{Between, Duration, Selector, SignedDuration};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// One fault, or one that comes again and again.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,6 +79,19 @@ impl FaultAction {
     }
 }
 
+/// The fault in a few words: `crash random(follower)`.
+impl fmt::Display for FaultAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FaultAction::Partition(partition) => partition.fmt(f),
+            FaultAction::FsyncStall { node, .. } => write!(f, "stall {node}"),
+            FaultAction::Pause { node } => write!(f, "pause {node}"),
+            FaultAction::Crash { node, .. } => write!(f, "crash {node}"),
+            FaultAction::ClockSkew { node, .. } => write!(f, "skew {node}"),
+        }
+    }
+}
+
 /// Which messages a partition loses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Partition {
@@ -90,10 +104,21 @@ pub enum Partition {
     },
     /// Those between the selected nodes and all others, both ways.
     Isolate(Selector),
-    /// Those between a minority and the rest, both ways; drawn at random.
+    /// Those between two halves, as equal as can be, both ways; drawn at random.
     Halves,
     /// Those between two groups, both ways.
     Split(Selector, Selector),
+}
+
+impl fmt::Display for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Partition::OneWay { from, to } => write!(f, "cut {from} -> {to}"),
+            Partition::Isolate(selector) => write!(f, "isolate {selector}"),
+            Partition::Halves => f.write_str("split in halves"),
+            Partition::Split(one, other) => write!(f, "split {one} | {other}"),
+        }
+    }
 }
 
 /// What becomes of data that was written but not synced when a process is

@@ -163,6 +163,30 @@ pub struct Mix {
     pub serializable_get: u32,
 }
 
+impl Mix {
+    /// Each operation's key and weight.
+    pub fn weights(&self) -> [(&'static str, u32); 8] {
+        [
+            ("put", self.put),
+            ("get", self.get),
+            ("cas", self.cas),
+            ("txn", self.txn),
+            ("delete", self.delete),
+            ("delete_range", self.delete_range),
+            ("range", self.range),
+            ("serializable_get", self.serializable_get),
+        ]
+    }
+
+    /// The sum of all weights.
+    pub fn total(&self) -> u64 {
+        self.weights()
+            .iter()
+            .map(|(_, weight)| u64::from(*weight))
+            .sum()
+    }
+}
+
 /// `[[check]]`: what is judged when the run is over.
 #[derive(Debug, Clone, PartialEq)]
 pub enum CheckSpec {

@@ -1,6 +1,7 @@
 //! Selectors: which nodes a fault is about, named by role or by number.
 
-use serde::{Serialize, Serializer};
+use super::document::{Node, Problem, Value};
+use super::fields::{Read, unknown, wrong_kind};
 use std::fmt;
 
 /// Which nodes. Roles are resolved once, at the moment the fault sets in.
@@ -65,13 +66,62 @@ impl fmt::Display for Selector {
     }
 }
 
-impl Serialize for Selector {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Selector::Nodes(nodes) if nodes.len() != 1 => {
-                serializer.collect_seq(nodes.iter().map(|n| format!("n{n}")))
+impl Read for Selector {
+    fn read(node: &Node) -> Result<Selector, Problem> {
+        match &node.value {
+            Value::Text(text) => match node_id(text) {
+                Some(id) => Ok(Selector::Nodes(vec![id])),
+                None => role(text, node),
+            },
+            Value::Array(items) => {
+                let mut nodes = items.iter().map(read_id).collect::<Result<Vec<_>, _>>()?;
+                nodes.sort_unstable();
+                nodes.dedup();
+                if nodes.is_empty() {
+                    let expected = "expected nodes such as [\"n1\", \"n2\"]";
+                    return Err(Problem::new(&node.place, "this list is empty", expected));
+                }
+                Ok(Selector::Nodes(nodes))
             }
-            selector => serializer.collect_str(selector),
+            _ => Err(wrong_kind(
+                node,
+                "a node such as \"n2\", or a role such as \"leader\"",
+            )),
         }
     }
+}
+
+fn role(text: &str, node: &Node) -> Result<Selector, Problem> {
+    Ok(match text {
+        "leader" => Selector::Leader,
+        "follower" => Selector::Follower,
+        "followers" => Selector::Followers,
+        "random" => Selector::Random,
+        "random(follower)" => Selector::RandomFollower,
+        "minority" => Selector::Minority,
+        "majority" => Selector::Majority,
+        "others" => Selector::Others,
+        "all" => Selector::All,
+        _ => {
+            let place = node.place.part(text, 0..text.len());
+            let problem = unknown("selector", text, "", &Selector::ROLES, &place);
+            return Err(problem.note("or a node such as \"n2\", or a list of them"));
+        }
+    })
+}
+
+fn read_id(node: &Node) -> Result<u64, Problem> {
+    let expected = "expected a node such as \"n2\"; a list holds no roles";
+    match &node.value {
+        Value::Text(text) => node_id(text)
+            .ok_or_else(|| Problem::new(&node.place, format!("`{text}` is no node"), expected)),
+        _ => Err(wrong_kind(node, "a node such as \"n2\"")),
+    }
+}
+
+/// `n2` is 2.
+fn node_id(text: &str) -> Option<u64> {
+    let digits = text.strip_prefix('n')?;
+    let plain = digits.bytes().all(|b| b.is_ascii_digit());
+    plain.then(|| digits.parse().ok()).flatten()
 }

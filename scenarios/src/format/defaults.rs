@@ -1,0 +1,104 @@
+//! What a scenario means by what it leaves out.
+
+use super::{
+    Between, ClockConfig, ClusterConfig, DiskConfig, Duration, Keys, LinkConfig, Mix, Ratio,
+    SignedDuration, Size, Skew, Workload,
+};
+
+impl Default for ClusterConfig {
+    /// Three members on a good local network, with etcd's timing.
+    fn default() -> ClusterConfig {
+        ClusterConfig {
+            nodes: 3,
+            election_timeout: Duration::from_ms(1000),
+            heartbeat: Duration::from_ms(100),
+            request_timeout: Duration::from_ms(5000),
+            snapshot_entries: 10_000,
+            catch_up_entries: 5_000,
+            wal_segment: Size::from_bytes(64 << 20),
+            backend_commit_interval: Duration::from_ms(100),
+            backend_commit_entries: 10_000,
+            link: LinkConfig::default(),
+            disk: DiskConfig::default(),
+            clock: ClockConfig::default(),
+        }
+    }
+}
+
+impl Default for LinkConfig {
+    /// A good local network.
+    fn default() -> LinkConfig {
+        LinkConfig {
+            latency: Between {
+                min: Duration::from_ns(200_000),
+                max: Duration::from_ns(2_000_000),
+            },
+            loss: Ratio::default(),
+            duplicate: Ratio::default(),
+            reorder: false,
+        }
+    }
+}
+
+impl Default for DiskConfig {
+    /// A good solid-state disk.
+    fn default() -> DiskConfig {
+        DiskConfig {
+            write: Between {
+                min: Duration::from_ns(20_000),
+                max: Duration::from_ns(100_000),
+            },
+            fsync: Between {
+                min: Duration::from_ns(500_000),
+                max: Duration::from_ns(3_000_000),
+            },
+        }
+    }
+}
+
+impl Default for ClockConfig {
+    /// Clocks that are right.
+    fn default() -> ClockConfig {
+        ClockConfig {
+            offset: Between::exactly(SignedDuration::default()),
+            drift_ppm: Between::exactly(0),
+        }
+    }
+}
+
+impl Default for Workload {
+    /// A little of everything, on few keys, for ten seconds.
+    fn default() -> Workload {
+        Workload {
+            clients: 8,
+            rate: 150.0,
+            keys: Keys::default(),
+            mix: Mix {
+                put: 35,
+                get: 25,
+                cas: 15,
+                txn: 15,
+                delete: 4,
+                delete_range: 2,
+                range: 4,
+                serializable_get: 0,
+            },
+            value_size: Between {
+                min: Size::from_bytes(8),
+                max: Size::from_bytes(32),
+            },
+            client_timeout: Duration::from_ms(1000),
+            run_for: Duration::from_ms(10_000),
+        }
+    }
+}
+
+impl Default for Keys {
+    /// Twelve keys, used alike.
+    fn default() -> Keys {
+        Keys {
+            count: 12,
+            skew: Skew::Uniform,
+        }
+    }
+}

@@ -1,0 +1,545 @@
+//! From a document to a [`Scenario`]: one function per table.
+
+use super::document::{Document, Entry, Node, Problem, Value};
+use super::fields::{Fields, Read, unknown, wrong_kind};
+use super::{
+    After, Between, CheckSpec, ClockConfig, ClusterConfig, CrashDisk, DiskConfig, Duration, Expect,
+    Fault, FaultAction, Keys, LinkConfig, Mix, Partition, Repeat, SCHEMA, Scenario, Selector,
+    SignedDuration, Skew, Workload,
+};
+
+const ACTIONS: [&str; 5] = ["partition", "fsync_stall", "pause", "crash", "clock_skew"];
+
+/// Reads everything, and says everything that is wrong.
+pub(super) fn scenario(doc: &Document) -> Result<Scenario, Vec<Problem>> {
+    const KEYS: &[&str] = &[
+        "schema", "name", "about", "tags", "cluster", "workload", "fault", "check", "expect",
+    ];
+    let fields = Fields::open(&doc.root, "a scenario", KEYS).map_err(|problem| vec![problem])?;
+    let mut problems = Vec::new();
+    schema(&fields).map_err(|problem| vec![problem])?;
+    let name = keep(&mut problems, name(&fields));
+    let about = keep(&mut problems, fields.required("about"));
+    let tags = keep(&mut problems, fields.or("tags", Vec::new()));
+    let cluster = keep(&mut problems, cluster(fields.entry("cluster")));
+    let workload = keep(&mut problems, workload(fields.entry("workload")));
+    let faults = list(&mut problems, fields.entry("fault"), "fault", fault);
+    let checks = list(&mut problems, fields.entry("check"), "check", check);
+    let expects = list(&mut problems, fields.entry("expect"), "expect", expect);
+    let (Some(name), Some(about), Some(tags), Some(cluster), Some(workload)) =
+        (name, about, tags, cluster, workload)
+    else {
+        return Err(problems);
+    };
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    Ok(Scenario {
+        name,
+        about,
+        tags,
+        cluster,
+        workload,
+        faults: label(faults),
+        checks: if checks.is_empty() {
+            CheckSpec::all()
+        } else {
+            checks
+        },
+        expects,
+    })
+}
+
+fn keep<T>(problems: &mut Vec<Problem>, read: Result<T, Problem>) -> Option<T> {
+    read.map_err(|problem| problems.push(problem)).ok()
+}
+
+/// The tables `[[key]]`.
+fn list<T>(
+    problems: &mut Vec<Problem>,
+    entry: Option<&Entry>,
+    key: &str,
+    read: fn(&Node) -> Result<T, Problem>,
+) -> Vec<T> {
+    let Some(entry) = entry else {
+        return Vec::new();
+    };
+    let Value::Array(nodes) = &entry.node.value else {
+        let message = format!("`{key}` is {}", entry.node.value.kind());
+        let expected = format!("expected tables, each headed [[{key}]]");
+        problems.push(Problem::new(&entry.place, message, expected));
+        return Vec::new();
+    };
+    nodes
+        .iter()
+        .filter_map(|node| keep(problems, read(node)))
+        .collect()
+}
+
+fn schema(fields: &Fields<'_>) -> Result<(), Problem> {
+    let found: i64 = match fields.entry("schema") {
+        Some(entry) => i64::read(&entry.node)?,
+        None => {
+            let missing = fields.missing("schema");
+            return Err(missing.note(format!("a scenario begins with: schema = {SCHEMA}")));
+        }
+    };
+    let place = &fields.entry("schema").expect("it was just read").node.place;
+    match found {
+        SCHEMA => Ok(()),
+        ..=0 => Err(Problem::new(
+            place,
+            format!("there is no schema {found}"),
+            format!("expected {SCHEMA}"),
+        )),
+        _ => Err(Problem::new(
+            place,
+            format!("schema {found} is newer than this build reads"),
+            format!("this build reads {SCHEMA}; use a newer squall"),
+        )),
+    }
+}
+
+fn name(fields: &Fields<'_>) -> Result<String, Problem> {
+    let name: String = fields.required("name")?;
+    let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if name.is_empty() || !name.chars().all(legal) || name.starts_with('-') {
+        // It becomes a directory's name and half of `name@seed`.
+        let place = &fields.entry("name").expect("it was just read").node.place;
+        let expected = "expected lower-case letters, digits and `-`";
+        return Err(Problem::new(place, "this name cannot be used", expected));
+    }
+    Ok(name)
+}
+
+fn cluster(entry: Option<&Entry>) -> Result<ClusterConfig, Problem> {
+    const KEYS: &[&str] = &[
+        "nodes",
+        "election_timeout",
+        "heartbeat",
+        "request_timeout",
+        "snapshot_entries",
+        "catch_up_entries",
+        "wal_segment",
+        "backend_commit_interval",
+        "backend_commit_entries",
+        "link",
+        "disk",
+        "clock",
+    ];
+    let default = ClusterConfig::default();
+    let Some(entry) = entry else {
+        return Ok(default);
+    };
+    let fields = Fields::open(&entry.node, "`cluster`", KEYS)?;
+    Ok(ClusterConfig {
+        nodes: fields.or("nodes", default.nodes)?,
+        election_timeout: fields.or("election_timeout", default.election_timeout)?,
+        heartbeat: fields.or("heartbeat", default.heartbeat)?,
+        request_timeout: fields.or("request_timeout", default.request_timeout)?,
+        snapshot_entries: fields.or("snapshot_entries", default.snapshot_entries)?,
+        catch_up_entries: fields.or("catch_up_entries", default.catch_up_entries)?,
+        wal_segment: fields.or("wal_segment", default.wal_segment)?,
+        backend_commit_interval: fields
+            .or("backend_commit_interval", default.backend_commit_interval)?,
+        backend_commit_entries: fields
+            .or("backend_commit_entries", default.backend_commit_entries)?,
+        link: fields.or("link", default.link)?,
+        disk: fields.or("disk", default.disk)?,
+        clock: fields.or("clock", default.clock)?,
+    })
+}
+
+impl Read for LinkConfig {
+    fn read(node: &Node) -> Result<LinkConfig, Problem> {
+        const KEYS: &[&str] = &["latency", "loss", "duplicate", "reorder"];
+        let fields = Fields::open(node, "`cluster.link`", KEYS)?;
+        let default = LinkConfig::default();
+        Ok(LinkConfig {
+            latency: fields.or("latency", default.latency)?,
+            loss: fields.or("loss", default.loss)?,
+            duplicate: fields.or("duplicate", default.duplicate)?,
+            reorder: fields.or("reorder", default.reorder)?,
+        })
+    }
+}
+
+impl Read for DiskConfig {
+    fn read(node: &Node) -> Result<DiskConfig, Problem> {
+        let fields = Fields::open(node, "`cluster.disk`", &["write", "fsync"])?;
+        let default = DiskConfig::default();
+        Ok(DiskConfig {
+            write: fields.or("write", default.write)?,
+            fsync: fields.or("fsync", default.fsync)?,
+        })
+    }
+}
+
+impl Read for ClockConfig {
+    fn read(node: &Node) -> Result<ClockConfig, Problem> {
+        let fields = Fields::open(node, "`cluster.clock`", &["offset", "drift_ppm"])?;
+        let default = ClockConfig::default();
+        Ok(ClockConfig {
+            offset: fields.or("offset", default.offset)?,
+            drift_ppm: fields.or("drift_ppm", default.drift_ppm)?,
+        })
+    }
+}
+
+fn workload(entry: Option<&Entry>) -> Result<Workload, Problem> {
+    const KEYS: &[&str] = &[
+        "clients",
+        "rate",
+        "keys",
+        "mix",
+        "value_size",
+        "client_timeout",
+        "run_for",
+    ];
+    let default = Workload::default();
+    let Some(entry) = entry else {
+        return Ok(default);
+    };
+    let fields = Fields::open(&entry.node, "`workload`", KEYS)?;
+    Ok(Workload {
+        clients: fields.or("clients", default.clients)?,
+        rate: fields.or("rate", default.rate)?,
+        keys: fields.or("keys", default.keys)?,
+        mix: fields.or("mix", default.mix)?,
+        value_size: fields.or("value_size", default.value_size)?,
+        client_timeout: fields.or("client_timeout", default.client_timeout)?,
+        run_for: fields.or("run_for", default.run_for)?,
+    })
+}
+
+impl Read for Keys {
+    fn read(node: &Node) -> Result<Keys, Problem> {
+        let fields = Fields::open(node, "`workload.keys`", &["count", "skew"])?;
+        let default = Keys::default();
+        Ok(Keys {
+            count: fields.or("count", default.count)?,
+            skew: fields.or("skew", default.skew)?,
+        })
+    }
+}
+
+impl Read for Skew {
+    fn read(node: &Node) -> Result<Skew, Problem> {
+        let expected = "\"uniform\", or \"zipf(s)\" with an exponent such as 1.1";
+        let Value::Text(text) = &node.value else {
+            return Err(wrong_kind(node, expected));
+        };
+        if text == "uniform" {
+            return Ok(Skew::Uniform);
+        }
+        let exponent = text.strip_prefix("zipf(").and_then(|s| s.strip_suffix(')'));
+        let exponent = exponent.and_then(|s| s.trim().parse::<f64>().ok());
+        match exponent.filter(|s| (0.0..=10.0).contains(s)) {
+            Some(s) => Ok(Skew::Zipf(s)),
+            None => Err(Problem::new(
+                &node.place,
+                format!("unknown skew `{text}`"),
+                format!("expected {expected}, from 0 to 10"),
+            )),
+        }
+    }
+}
+
+impl Read for Mix {
+    /// What a mix does not name has weight 0.
+    fn read(node: &Node) -> Result<Mix, Problem> {
+        const KEYS: &[&str] = &[
+            "put",
+            "get",
+            "cas",
+            "txn",
+            "delete",
+            "delete_range",
+            "range",
+            "serializable_get",
+        ];
+        let fields = Fields::open(node, "`workload.mix`", KEYS)?;
+        Ok(Mix {
+            put: fields.or("put", 0)?,
+            get: fields.or("get", 0)?,
+            cas: fields.or("cas", 0)?,
+            txn: fields.or("txn", 0)?,
+            delete: fields.or("delete", 0)?,
+            delete_range: fields.or("delete_range", 0)?,
+            range: fields.or("range", 0)?,
+            serializable_get: fields.or("serializable_get", 0)?,
+        })
+    }
+}
+
+fn fault(node: &Node) -> Result<Fault, Problem> {
+    const KEYS: &[&str] = &[
+        "at",
+        "for",
+        "label",
+        "repeat",
+        "partition",
+        "fsync_stall",
+        "pause",
+        "crash",
+        "clock_skew",
+    ];
+    let fields = Fields::open(node, "`fault`", KEYS)?;
+    let mut actions = fields
+        .entries()
+        .iter()
+        .filter(|entry| ACTIONS.contains(&entry.key.as_str()));
+    let Some(entry) = actions.next() else {
+        let expected = format!("expected one of {}", ACTIONS.join(", "));
+        return Err(Problem::new(
+            &fields.node().place,
+            "this fault does nothing",
+            expected,
+        ));
+    };
+    if let Some(second) = actions.next() {
+        return Err(Problem::new(
+            &second.place,
+            format!(
+                "this fault does two things: `{}` and `{}`",
+                entry.key, second.key
+            ),
+            "expected one action; write two [[fault]] tables",
+        ));
+    }
+    let (action, restart_after) = action(&entry.key, &entry.node)?;
+    let lasts = match (fields.entry("for"), &action) {
+        (Some(entry), FaultAction::Crash { .. }) => {
+            return Err(Problem::new(
+                &entry.place,
+                "a crash has no `for`",
+                "expected `restart_after` inside `crash`",
+            ));
+        }
+        (None, FaultAction::Crash { .. }) => restart_after,
+        (None, _) => {
+            return Err(fields
+                .missing("for")
+                .note("it says how long the fault lasts"));
+        }
+        (Some(entry), _) => Some(Between::read(&entry.node)?),
+    };
+    Ok(Fault {
+        label: fields.or("label", String::new())?,
+        at: fields.required("at")?,
+        lasts,
+        repeat: fields.optional("repeat")?,
+        action,
+    })
+}
+
+/// The action of that key; for a crash, also when the process starts again.
+fn action(key: &str, node: &Node) -> Result<(FaultAction, Option<Between<Duration>>), Problem> {
+    let action = match key {
+        "partition" => FaultAction::Partition(Partition::read(node)?),
+        "fsync_stall" => {
+            let fields = Fields::open(node, "`fsync_stall`", &["node", "delay"])?;
+            FaultAction::FsyncStall {
+                node: fields.required("node")?,
+                delay: fields.required("delay")?,
+            }
+        }
+        "pause" => {
+            let fields = Fields::open(node, "`pause`", &["node"])?;
+            FaultAction::Pause {
+                node: fields.required("node")?,
+            }
+        }
+        "crash" => {
+            let fields = Fields::open(node, "`crash`", &["node", "disk", "restart_after"])?;
+            let action = FaultAction::Crash {
+                node: fields.required("node")?,
+                disk: fields.or("disk", CrashDisk::Kept)?,
+            };
+            return Ok((action, fields.optional("restart_after")?));
+        }
+        _ => {
+            let fields = Fields::open(node, "`clock_skew`", &["node", "wall_step", "drift_ppm"])?;
+            FaultAction::ClockSkew {
+                node: fields.required("node")?,
+                wall_step: fields.or("wall_step", SignedDuration::default())?,
+                drift_ppm: fields.or("drift_ppm", 0)?,
+            }
+        }
+    };
+    Ok((action, None))
+}
+
+impl Read for Partition {
+    fn read(node: &Node) -> Result<Partition, Problem> {
+        const KEYS: &[&str] = &["from", "to", "isolate", "halves", "split"];
+        const FORMS: &str = "expected { from, to }, { isolate }, { halves = true } or { split }";
+        let fields = Fields::open(node, "`partition`", KEYS)?;
+        let keys: Vec<&str> = fields.entries().iter().map(|e| e.key.as_str()).collect();
+        match keys[..] {
+            ["from", "to"] | ["to", "from"] => Ok(Partition::OneWay {
+                from: fields.required("from")?,
+                to: fields.required("to")?,
+            }),
+            ["from"] => Err(fields.missing("to")),
+            ["to"] => Err(fields.missing("from")),
+            ["isolate"] => Ok(Partition::Isolate(fields.required("isolate")?)),
+            ["halves"] if fields.required::<bool>("halves")? => Ok(Partition::Halves),
+            ["split"] => split(&fields.entry("split").expect("it is the only key").node),
+            ["halves"] => Err(Problem::new(
+                &node.place,
+                "this partition cuts nothing",
+                FORMS,
+            )),
+            [] => Err(Problem::new(
+                &node.place,
+                "this partition cuts nothing",
+                FORMS,
+            )),
+            _ => Err(Problem::new(
+                &node.place,
+                "this is not one partition",
+                FORMS,
+            )),
+        }
+    }
+}
+
+fn split(node: &Node) -> Result<Partition, Problem> {
+    match &node.value {
+        Value::Array(sides) if sides.len() == 2 => Ok(Partition::Split(
+            Selector::read(&sides[0])?,
+            Selector::read(&sides[1])?,
+        )),
+        _ => Err(Problem::new(
+            &node.place,
+            "a split has two sides",
+            "expected such as [\"leader\", \"others\"] or [[\"n1\", \"n2\"], [\"n3\"]]",
+        )),
+    }
+}
+
+impl Read for CrashDisk {
+    fn read(node: &Node) -> Result<CrashDisk, Problem> {
+        const ALL: [CrashDisk; 3] = [CrashDisk::Kept, CrashDisk::Lost, CrashDisk::TornWrite];
+        let text = String::read(node)?;
+        let found = ALL.into_iter().find(|disk| disk.name() == text);
+        let names = ALL.map(CrashDisk::name);
+        found.ok_or_else(|| {
+            let what = "fate of unsynced data";
+            unknown(
+                what,
+                &text,
+                "",
+                &names,
+                &node.place.part(&text, 0..text.len()),
+            )
+        })
+    }
+}
+
+impl Read for Repeat {
+    fn read(node: &Node) -> Result<Repeat, Problem> {
+        let fields = Fields::open(node, "`repeat`", &["every", "times"])?;
+        Ok(Repeat {
+            every: fields.required("every")?,
+            times: fields.required("times")?,
+        })
+    }
+}
+
+/// Gives every fault a label of its own: its draws are keyed by it.
+fn label(mut faults: Vec<Fault>) -> Vec<Fault> {
+    for i in 0..faults.len() {
+        if !faults[i].label.is_empty() {
+            continue;
+        }
+        let base = faults[i].action.to_string();
+        let taken = |label: &str| faults.iter().any(|fault| fault.label == label);
+        let mut label = base.clone();
+        let mut n = 2;
+        while taken(&label) {
+            label = format!("{base} ({n})");
+            n += 1;
+        }
+        faults[i].label = label;
+    }
+    faults
+}
+
+fn check(node: &Node) -> Result<CheckSpec, Problem> {
+    const KEYS: &[&str] = &["linearizable", "raft", "durable", "replicas_agree"];
+    let fields = Fields::open(node, "`check`", KEYS)?;
+    let entry = only_entry(&fields, "check")?;
+    match entry.key.as_str() {
+        "linearizable" if matches!(entry.node.value, Value::Boolean(true)) => {
+            Ok(CheckSpec::Linearizable {
+                budget: CheckSpec::BUDGET,
+            })
+        }
+        "linearizable" => {
+            let fields = Fields::open(&entry.node, "`linearizable`", &["budget"])?;
+            Ok(CheckSpec::Linearizable {
+                budget: fields.or("budget", CheckSpec::BUDGET)?,
+            })
+        }
+        "raft" if matches!(entry.node.value, Value::Boolean(true)) => Ok(CheckSpec::Raft),
+        "raft" => {
+            let fields = Fields::open(&entry.node, "`raft`", &["invariants"])?;
+            let which: String = fields.or("invariants", "all".into())?;
+            if which != "all" {
+                let place = &fields
+                    .entry("invariants")
+                    .expect("it is not the default")
+                    .node
+                    .place;
+                return Err(unknown("set of invariants", &which, "", &["all"], place));
+            }
+            Ok(CheckSpec::Raft)
+        }
+        "durable" => switched_on(&entry.node, CheckSpec::Durable),
+        _ => switched_on(&entry.node, CheckSpec::ReplicasAgree),
+    }
+}
+
+fn switched_on(node: &Node, check: CheckSpec) -> Result<CheckSpec, Problem> {
+    match bool::read(node)? {
+        true => Ok(check),
+        false => Err(Problem::new(
+            &node.place,
+            "a check that is named is made",
+            "expected true; leave the [[check]] out instead",
+        )),
+    }
+}
+
+fn expect(node: &Node) -> Result<Expect, Problem> {
+    let fields = Fields::open(node, "`expect`", &["recovers"])?;
+    let entry = only_entry(&fields, "expect")?;
+    let fields = Fields::open(&entry.node, "`recovers`", &["after", "within"])?;
+    let after: String = fields.or("after", "every fault".into())?;
+    Ok(Expect::Recovers {
+        after: match after.as_str() {
+            "every fault" => After::EveryFault,
+            _ => After::Label(after),
+        },
+        within: fields.required("within")?,
+    })
+}
+
+/// The one key of a table that has to have exactly one.
+fn only_entry<'a>(fields: &Fields<'a>, table: &str) -> Result<&'a Entry, Problem> {
+    match fields.entries() {
+        [entry] => Ok(entry),
+        [] => Err(Problem::new(
+            &fields.node().place,
+            format!("this [[{table}]] is empty"),
+            format!("expected one of {}", fields.known().join(", ")),
+        )),
+        [_, second, ..] => Err(Problem::new(
+            &second.place,
+            format!("this [[{table}]] names a second thing"),
+            format!("expected one key; write two [[{table}]] tables"),
+        )),
+    }
+}

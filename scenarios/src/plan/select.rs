@@ -1,0 +1,241 @@
+//! Roles become nodes: how a selector is resolved at the moment a fault fires.
+
+use crate::draw::Draw;
+use crate::format::{Partition, Selector};
+
+/// What the planner asks of a living cluster when a fault fires.
+pub trait Cluster {
+    /// How many nodes there are; their ids are 1 to this.
+    fn nodes(&self) -> u64;
+    /// Who leads, or, while nobody does, who led last. `None` if nobody ever
+    /// has.
+    fn leader(&self) -> Option<u64>;
+    /// Whether the node's process runs. Picks prefer those that do.
+    fn running(&self, node: u64) -> bool;
+}
+
+/// Resolves the selectors of one fault.
+pub(super) struct Picker {
+    nodes: Vec<u64>,
+    running: Vec<u64>,
+    leader: u64,
+    draw: Draw,
+}
+
+impl Picker {
+    pub(super) fn new(cluster: &impl Cluster, draw: Draw) -> Picker {
+        let nodes: Vec<u64> = (1..=cluster.nodes()).collect();
+        assert!(!nodes.is_empty(), "a cluster has nodes");
+        let running = nodes.iter().copied().filter(|n| cluster.running(*n));
+        Picker {
+            running: running.collect(),
+            // Nobody has led yet: a fault on the leader still has to fire.
+            leader: cluster.leader().unwrap_or(1),
+            nodes,
+            draw,
+        }
+    }
+
+    /// The nodes that `selector` means now: sorted, each once, at least one.
+    pub(super) fn select(&mut self, selector: &Selector) -> Vec<u64> {
+        let majority = self.nodes.len() / 2 + 1;
+        match selector {
+            Selector::Nodes(nodes) => nodes.clone(),
+            Selector::Leader => vec![self.leader],
+            Selector::Follower => vec![self.followers_running_first()[0]],
+            Selector::Followers => without(&self.nodes, &[self.leader]),
+            Selector::Random => self.pick(1),
+            Selector::RandomFollower => {
+                let running = without(&self.running, &[self.leader]);
+                let among = if running.is_empty() {
+                    without(&self.nodes, &[self.leader])
+                } else {
+                    running
+                };
+                vec![among[self.draw.below(among.len() as u64) as usize]]
+            }
+            Selector::Minority => self.pick((self.nodes.len() - 1) / 2),
+            Selector::Majority => self.pick(majority),
+            // Alone, it is everyone but the leader, whom faults are mostly about.
+            Selector::Others => without(&self.nodes, &[self.leader]),
+            Selector::All => self.nodes.clone(),
+        }
+    }
+
+    /// The directed links that `partition` cuts now: sorted.
+    pub(super) fn cut(&mut self, partition: &Partition) -> Vec<(u64, u64)> {
+        let (from, to, both_ways) = match partition {
+            Partition::OneWay { from, to } => {
+                let (from, to) = self.sides(from, to);
+                (from, to, false)
+            }
+            Partition::Isolate(inside) => {
+                let inside = self.select(inside);
+                let outside = without(&self.nodes, &inside);
+                (inside, outside, true)
+            }
+            Partition::Halves => {
+                let half = self.pick(self.nodes.len() / 2);
+                let rest = without(&self.nodes, &half);
+                (half, rest, true)
+            }
+            Partition::Split(one, other) => {
+                let (one, other) = self.sides(one, other);
+                (one, other, true)
+            }
+        };
+        let mut cut: Vec<(u64, u64)> = pairs(&from, &to);
+        if both_ways {
+            cut.extend(pairs(&to, &from));
+        }
+        cut.sort_unstable();
+        cut.dedup();
+        cut
+    }
+
+    /// Two sides, of which one may be the `others`.
+    fn sides(&mut self, one: &Selector, other: &Selector) -> (Vec<u64>, Vec<u64>) {
+        if *one == Selector::Others {
+            let other = self.select(other);
+            return (without(&self.nodes, &other), other);
+        }
+        let one = self.select(one);
+        let other = match other {
+            Selector::Others => without(&self.nodes, &one),
+            selector => self.select(selector),
+        };
+        (one, other)
+    }
+
+    fn followers_running_first(&self) -> Vec<u64> {
+        let mut followers = without(&self.running, &[self.leader]);
+        followers.extend(without(
+            &without(&self.nodes, &self.running),
+            &[self.leader],
+        ));
+        followers
+    }
+
+    /// `n` nodes at random, running ones before others.
+    fn pick(&mut self, n: usize) -> Vec<u64> {
+        let mut running = self.running.clone();
+        let mut down = without(&self.nodes, &running);
+        self.draw.shuffle_front(&mut running, n);
+        let missing = n.saturating_sub(running.len());
+        self.draw.shuffle_front(&mut down, missing);
+        running.truncate(n);
+        running.extend(down.into_iter().take(missing));
+        running.sort_unstable();
+        running
+    }
+}
+
+fn without(nodes: &[u64], taken: &[u64]) -> Vec<u64> {
+    let mut left = nodes.to_vec();
+    left.retain(|node| !taken.contains(node));
+    left
+}
+
+fn pairs(from: &[u64], to: &[u64]) -> Vec<(u64, u64)> {
+    let all = from.iter().flat_map(|f| to.iter().map(|t| (*f, *t)));
+    all.filter(|(f, t)| f != t).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Five {
+        leader: Option<u64>,
+        down: Vec<u64>,
+    }
+
+    impl Cluster for Five {
+        fn nodes(&self) -> u64 {
+            5
+        }
+        fn leader(&self) -> Option<u64> {
+            self.leader
+        }
+        fn running(&self, node: u64) -> bool {
+            !self.down.contains(&node)
+        }
+    }
+
+    fn picker(leader: Option<u64>, down: &[u64], seed: u64) -> Picker {
+        let down = down.to_vec();
+        Picker::new(&Five { leader, down }, Draw::keyed(seed, "test", 0, 0))
+    }
+
+    #[test]
+    fn roles_name_who_plays_them_now() {
+        let select = |selector| picker(Some(2), &[1], 0).select(&selector);
+        assert_eq!(select(Selector::Leader), [2]);
+        assert_eq!(select(Selector::Follower), [3]);
+        assert_eq!(select(Selector::Followers), [1, 3, 4, 5]);
+        assert_eq!(select(Selector::All), [1, 2, 3, 4, 5]);
+        assert_eq!(select(Selector::Nodes(vec![4])), [4]);
+    }
+
+    #[test]
+    fn the_lowest_id_stands_in_for_a_leader_that_never_was() {
+        assert_eq!(picker(None, &[], 0).select(&Selector::Leader), [1]);
+        assert_eq!(picker(None, &[], 0).select(&Selector::Follower), [2]);
+    }
+
+    #[test]
+    fn random_picks_are_running_followers_as_long_as_there_are_any() {
+        let mut seen = std::collections::BTreeSet::new();
+        for seed in 0..100 {
+            seen.extend(picker(Some(2), &[1], seed).select(&Selector::RandomFollower));
+            assert_ne!(picker(Some(2), &[1], seed).select(&Selector::Random), [1]);
+        }
+        assert_eq!(seen.into_iter().collect::<Vec<_>>(), [3, 4, 5]);
+        let nobody_runs = picker(Some(2), &[1, 2, 3, 4, 5], 0).select(&Selector::Random);
+        assert_eq!(nobody_runs.len(), 1);
+        let only_the_leader = picker(Some(2), &[1, 3, 4, 5], 0).select(&Selector::RandomFollower);
+        assert_ne!(only_the_leader, [2]);
+    }
+
+    #[test]
+    fn groups_have_their_size_and_take_running_nodes_first() {
+        for seed in 0..100 {
+            let mut picker = picker(Some(1), &[4], seed);
+            assert_eq!(picker.select(&Selector::Minority).len(), 2);
+            let majority = picker.select(&Selector::Majority);
+            assert_eq!(majority.len(), 3);
+            assert!(majority.is_sorted() && !majority.contains(&4));
+        }
+        let mut mostly_down = picker(Some(1), &[3, 4, 5], 0);
+        let majority = mostly_down.select(&Selector::Majority);
+        assert!(majority.len() == 3 && majority.starts_with(&[1, 2]));
+    }
+
+    #[test]
+    fn partitions_become_directed_links() {
+        let cut = |partition| picker(Some(2), &[], 0).cut(&partition);
+        assert_eq!(
+            cut(Partition::OneWay {
+                from: Selector::Leader,
+                to: Selector::Others
+            }),
+            [(2, 1), (2, 3), (2, 4), (2, 5)]
+        );
+        assert_eq!(
+            cut(Partition::OneWay {
+                from: Selector::Others,
+                to: Selector::Leader
+            }),
+            [(1, 2), (3, 2), (4, 2), (5, 2)]
+        );
+        assert_eq!(cut(Partition::Isolate(Selector::Leader)).len(), 8);
+        assert_eq!(cut(Partition::Halves).len(), 12);
+        assert_eq!(
+            cut(Partition::Split(
+                Selector::Nodes(vec![1]),
+                Selector::Nodes(vec![4, 5])
+            )),
+            [(1, 4), (1, 5), (4, 1), (5, 1)]
+        );
+    }
+}

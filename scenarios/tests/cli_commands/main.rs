@@ -1,0 +1,9 @@
+//! The command line, met as a person and as a CI job, over a runner that is
+//! made up: what runs mean is tested elsewhere.
+
+mod inputs;
+mod process;
+mod replay;
+mod run;
+mod support;
+mod sweep;
