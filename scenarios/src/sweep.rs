@@ -364,5 +364,3 @@ impl<'a> Queue<'a> {
     }
 }
 
-#[cfg(test)]
-mod tests;
