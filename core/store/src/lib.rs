@@ -1,6 +1,6 @@
 //! One member of the store, in two lanes.
 //!
-//! * The *Raft lane* owns the log: Raft and the write-ahead log.
+//! * The *Raft lane* ([`RaftLane`]) owns the log: Raft and the write-ahead log.
 //! * The *apply lane* ([`ApplyLane`]) owns the state: etcd v3's key-value
 //!   semantics on redb, and the clients' requests.
 //!
@@ -16,14 +16,29 @@ mod hash;
 mod index;
 mod meta;
 mod mvcc;
+mod raft_lane;
 mod range;
 mod reads;
 mod revision;
 mod snapshot;
 mod txn;
 mod waiting;
+mod wal;
 
 pub use apply_lane::{ApplyLane, ETCD_VERSION};
+pub use raft_lane::RaftLane;
+
+use squall_api::{Env, Now, OpenError};
+
+/// Opens a member, or creates it where there is no data yet.
+///
+/// The apply lane opens first: what its backend holds decides where the log
+/// goes on after a snapshot was installed and the log not yet restarted.
+pub fn open(env: Env, now: Now) -> Result<(RaftLane, ApplyLane), OpenError> {
+    let (apply, applied) = ApplyLane::open(&env, now)?;
+    let raft = RaftLane::open(env, now, applied)?;
+    Ok((raft, apply))
+}
 
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,334 @@
+//! The Raft lane: Raft, the write-ahead log, and what may leave when.
+
+use crate::digest::entry_id;
+use crate::wal::Wal;
+use raft_proto::eraftpb::Message;
+use squall_api::OpenError;
+use squall_api::{
+    Config, Effect, Effects, Env, Fatal, Input, LaneMsg, LogChange, Machine, Now, PeerFrame,
+    RaftView, VERSION, View,
+};
+use squall_raft::{LogBase, Output, Raft, Restored, Settings};
+use std::collections::VecDeque;
+
+/// An append carries entries up to this many bytes, but always one.
+const MAX_APPEND_BYTES: u64 = 1 << 20;
+/// Appends that may be under way to one follower without an answer.
+const MAX_INFLIGHT: usize = 256;
+
+/// One half of a member: see [`open`](crate::open).
+#[derive(Debug)]
+pub struct RaftLane {
+    cfg: Config,
+    raft: Raft,
+    wal: Wal,
+    /// Outputs up to this one are durable.
+    durable: u64,
+    /// Messages that wait for the output of that number to be durable.
+    held: VecDeque<(u64, Vec<Message>)>,
+    shown: Option<Shown>,
+    /// Bytes of a torn tail that opening cut off.
+    torn: u64,
+}
+
+/// The part of a view that tells whether there is something new to see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Shown {
+    term: u64,
+    vote: u64,
+    role: squall_api::Role,
+    leader: u64,
+    commit: u64,
+    first_index: u64,
+    last_index: u64,
+}
+
+impl RaftLane {
+    /// Opens the lane. `applied` is what the backend durably holds: if the log
+    /// ends before it, the backend was replaced by a snapshot, and the log
+    /// restarts there.
+    pub fn open(env: Env, now: Now, applied: LogBase) -> Result<RaftLane, OpenError> {
+        let Env {
+            disk,
+            rng,
+            bugs,
+            cfg,
+        } = env;
+        let (mut wal, recovered) = Wal::open(disk, &cfg)?;
+        let torn = recovered.torn;
+        let mut restored = Restored {
+            hard_state: recovered.hard_state,
+            base: recovered.base,
+            entries: recovered.entries,
+            applied: 0,
+        };
+        if restored.reconcile(applied) {
+            wal.reset_at_open(restored.base, &restored.hard_state)?;
+        }
+        restored.validate().map_err(|what| {
+            OpenError::Corrupt(format!(
+                "the log and the backend do not fit together: {what}; restore the data directory \
+                 from one copy, or replace the member"
+            ))
+        })?;
+        let settings = Settings {
+            id: cfg.id,
+            voters: cfg.voters.clone(),
+            election_timeout: cfg.election_timeout,
+            heartbeat: cfg.heartbeat,
+            max_append_bytes: MAX_APPEND_BYTES,
+            max_inflight: MAX_INFLIGHT,
+            bugs,
+        };
+        let raft = Raft::new(settings, restored, rng, now.mono);
+        Ok(RaftLane {
+            cfg,
+            raft,
+            wal,
+            durable: 0,
+            held: VecDeque::new(),
+            shown: None,
+            torn,
+        })
+    }
+
+    fn handle(&mut self, now: Now, input: Input, fx: &mut Effects) -> Result<(), Fatal> {
+        match input {
+            Input::Deadline => self.raft.on_deadline(now.mono),
+            Input::Stop => {
+                self.wal.sync_now()?;
+                return Err(Fatal::Stopped);
+            }
+            Input::Peer(frame) => self.peer(now, frame, fx),
+            Input::Unreachable(peer) => self.raft.unreachable(peer),
+            Input::Synced { id, result } => {
+                let Some(done) = self.wal.synced(id, result)? else {
+                    return Ok(());
+                };
+                if done.rolled {
+                    fx.mark("wal.segment_rolled");
+                }
+                if done.purged > 0 {
+                    fx.mark("wal.segment_purged");
+                }
+                self.durable = done.seq;
+                self.raft.persisted(now.mono, done.seq);
+            }
+            Input::Lane(msg) => self.lane(now, msg, fx)?,
+            // The apply lane's.
+            Input::Request { .. } | Input::Closed(_) => {}
+        }
+        Ok(())
+    }
+
+    fn peer(&mut self, now: Now, frame: PeerFrame, fx: &mut Effects) {
+        let PeerFrame {
+            cluster,
+            from,
+            to,
+            version,
+            msg,
+        } = frame;
+        if cluster != self.cfg.cluster {
+            fx.mark("raft_lane.refused_other_cluster");
+        } else if to != self.cfg.id || msg.to != to || msg.from != from {
+            fx.mark("raft_lane.refused_misaddressed");
+        } else if version > VERSION {
+            fx.mark("raft_lane.refused_newer_version");
+        } else {
+            self.raft.step(now.mono, msg);
+        }
+    }
+
+    fn lane(&mut self, now: Now, msg: LaneMsg, fx: &mut Effects) -> Result<(), Fatal> {
+        match msg {
+            LaneMsg::Propose { id, data } => {
+                if self.raft.propose(now.mono, id, data).is_err() {
+                    fx.push(Effect::Lane(LaneMsg::Refused { id }));
+                }
+            }
+            LaneMsg::ReadIndex { ctx } => {
+                if self.raft.read_index(now.mono, ctx).is_err() {
+                    fx.push(Effect::Lane(LaneMsg::Refused { id: ctx }));
+                }
+            }
+            LaneMsg::Applied { durable, .. } => self.compact(durable)?,
+            LaneMsg::Snapshot(snapshot) => self.raft.snapshot_taken(now.mono, *snapshot),
+            LaneMsg::Installed(snapshot) => {
+                let metadata = snapshot.get_metadata();
+                let base = LogBase {
+                    index: metadata.index,
+                    term: metadata.term,
+                };
+                self.raft.snapshot_installed(now.mono, base);
+            }
+            // What this lane tells the other.
+            LaneMsg::Committed(_)
+            | LaneMsg::Readable { .. }
+            | LaneMsg::Refused { .. }
+            | LaneMsg::WantSnapshot
+            | LaneMsg::Install(_)
+            | LaneMsg::Leader { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Drops entries that the backend durably has, but for a tail that spares
+    /// followers who lag a little a snapshot.
+    fn compact(&mut self, durable: u64) -> Result<(), Fatal> {
+        let Config {
+            snapshot_entries,
+            catch_up_entries,
+            ..
+        } = self.cfg;
+        let base = self.raft.base();
+        if durable < base.index + snapshot_entries + catch_up_entries {
+            return Ok(());
+        }
+        self.raft.compact(durable - catch_up_entries);
+        if self.raft.base() != base {
+            self.wal.compact(self.raft.base())?;
+        }
+        Ok(())
+    }
+
+    /// Releases what came up, as far as it may leave.
+    fn flush(&mut self, fx: &mut Effects) -> Result<(), Fatal> {
+        let output = self.raft.take();
+        for &mark in &output.marks {
+            fx.mark(mark);
+        }
+        self.send(&output.send, fx);
+        if output.must_persist() {
+            self.wal.write(&output)?;
+        }
+        self.wal.start_sync();
+        if output.seq > self.durable {
+            if !output.send_after_sync.is_empty() {
+                self.held
+                    .push_back((output.seq, output.send_after_sync.clone()));
+            }
+        } else {
+            self.send(&output.send_after_sync, fx);
+        }
+        self.show(output.log_changed_from, fx);
+        self.tell(output, fx);
+        Ok(())
+    }
+
+    /// Sends what waited for what is durable now.
+    fn send_held(&mut self, fx: &mut Effects) {
+        while self
+            .held
+            .front()
+            .is_some_and(|(seq, _)| *seq <= self.durable)
+        {
+            let (_, messages) = self.held.pop_front().expect("it was just seen");
+            self.send(&messages, fx);
+        }
+    }
+
+    fn send(&self, messages: &[Message], fx: &mut Effects) {
+        for msg in messages {
+            fx.push(Effect::Send(PeerFrame {
+                cluster: self.cfg.cluster,
+                from: self.cfg.id,
+                to: msg.to,
+                version: VERSION,
+                msg: msg.clone(),
+            }));
+        }
+    }
+
+    /// Tells the apply lane what concerns it.
+    fn tell(&mut self, output: Output, fx: &mut Effects) {
+        let mut tell = |msg| fx.push(Effect::Lane(msg));
+        if !output.committed.is_empty() {
+            tell(LaneMsg::Committed(output.committed));
+        }
+        for (ctx, index) in output.readable {
+            tell(LaneMsg::Readable { ctx, index });
+        }
+        for id in output.refused {
+            tell(LaneMsg::Refused { id });
+        }
+        if let Some(snapshot) = output.install {
+            tell(LaneMsg::Install(Box::new(snapshot)));
+        }
+        if output.want_snapshot {
+            tell(LaneMsg::WantSnapshot);
+        }
+    }
+
+    /// Shows what changed, and tells the apply lane whom it follows.
+    fn show(&mut self, log_changed_from: Option<u64>, fx: &mut Effects) {
+        let raft = &self.raft;
+        let now = Shown {
+            term: raft.term(),
+            vote: raft.vote(),
+            role: raft.role(),
+            leader: raft.leader(),
+            commit: raft.commit(),
+            first_index: raft.first_index(),
+            last_index: raft.last_index(),
+        };
+        let from = match self.shown {
+            // The first view shows the whole log.
+            None => Some(raft.first_index()),
+            Some(_) => log_changed_from,
+        };
+        if self.shown == Some(now) && from.is_none() {
+            return;
+        }
+        let follows = |shown: Shown| (shown.term, shown.leader);
+        if self.shown.map(follows) != Some(follows(now)) {
+            let (term, leader) = follows(now);
+            fx.push(Effect::Lane(LaneMsg::Leader { term, leader }));
+        }
+        let log = from.map(|from| {
+            let from = from.max(raft.first_index());
+            LogChange {
+                from,
+                entries: raft.entries_from(from).map(entry_id).collect(),
+            }
+        });
+        let Shown {
+            term,
+            vote,
+            role,
+            leader,
+            commit,
+            first_index,
+            last_index,
+        } = now;
+        fx.push(Effect::View(View::Raft(RaftView {
+            term,
+            vote,
+            role,
+            leader,
+            commit,
+            first_index,
+            last_index,
+            log,
+        })));
+        self.shown = Some(now);
+    }
+}
+
+impl Machine for RaftLane {
+    fn step(&mut self, now: Now, input: Input, fx: &mut Effects) -> Result<(), Fatal> {
+        if std::mem::take(&mut self.torn) > 0 {
+            fx.mark("wal.tail_truncated");
+        }
+        self.handle(now, input, fx)?;
+        self.send_held(fx);
+        self.flush(fx)
+    }
+
+    fn deadline(&self) -> Option<u64> {
+        match self.shown {
+            None => Some(0),
+            Some(_) => Some(self.raft.deadline()),
+        }
+    }
+}

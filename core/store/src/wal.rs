@@ -1,0 +1,329 @@
+//! The write-ahead log: what makes a member's promises durable.
+//!
+//! Records are appended to the last of several segments and synced
+//! asynchronously, at most one sync at a time; what is written meanwhile is
+//! covered by the next (group commit). A failed sync is final: the pages that
+//! could not be written may since count as clean, so that a second sync would
+//! succeed and mean nothing.
+
+mod record;
+mod replay;
+mod segment;
+
+use raft_proto::eraftpb::{Entry, HardState};
+use record::Record;
+use replay::{Replayed, replay};
+use segment::{DIR, Segment};
+use squall_api::OpenError;
+use squall_api::{Config, Disk, File, Open, SyncId};
+use squall_raft::{LogBase, Output};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+pub(crate) use replay::Identity;
+
+/// An open log.
+#[derive(Debug)]
+pub(crate) struct Wal {
+    disk: Arc<dyn Disk>,
+    identity: Identity,
+    segment_bytes: u64,
+    /// All but the last, oldest first.
+    closed: Vec<Segment>,
+    last: Segment,
+    file: Arc<dyn File>,
+    /// Bytes written into the last segment, and how many of them are durable.
+    written: u64,
+    synced: u64,
+    in_flight: Option<InFlight>,
+    syncs: u64,
+    /// The last output that was written.
+    written_seq: u64,
+    hard_state: HardState,
+    base: LogBase,
+    last_index: u64,
+    /// Segments whose entries all are at or below this index can go, once the
+    /// record that says so is durable: with the last segment up to the offset.
+    purge: Option<(u64, u64)>,
+    scratch: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct InFlight {
+    id: SyncId,
+    /// What is durable once it has ended.
+    written: u64,
+    seq: u64,
+}
+
+/// What a log held when it was opened.
+#[derive(Debug)]
+pub(crate) struct Recovered {
+    pub(crate) hard_state: HardState,
+    pub(crate) base: LogBase,
+    pub(crate) entries: Vec<Entry>,
+    /// Bytes of a torn tail that were cut off.
+    pub(crate) torn: u64,
+}
+
+/// What a sync brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Durable {
+    /// Outputs up to this one are durable.
+    pub(crate) seq: u64,
+    /// A new segment was begun.
+    pub(crate) rolled: bool,
+    /// How many old segments were removed.
+    pub(crate) purged: usize,
+}
+
+impl Wal {
+    /// Opens the log of a member, or begins it.
+    pub(crate) fn open(disk: Arc<dyn Disk>, cfg: &Config) -> Result<(Wal, Recovered), OpenError> {
+        let identity = Identity {
+            cluster: cfg.cluster,
+            member: cfg.id,
+        };
+        let Replayed {
+            mut segments,
+            base,
+            entries,
+            hard_state,
+            end,
+            torn,
+            found,
+        } = replay(disk.as_ref())?;
+        if let Some(found) = found
+            && found != identity
+        {
+            return Err(OpenError::Identity {
+                found_cluster: found.cluster,
+                found_member: found.member,
+                expected: Box::new(cfg.clone()),
+            });
+        }
+        let (last, file) = match segments.pop() {
+            Some(last) => {
+                let file = disk.open(&last.path(), Open::Existing)?;
+                if torn > 0 {
+                    file.set_len(end)?;
+                }
+                // What a killed process wrote may still be only in the page
+                // cache; from here on it counts as durable.
+                file.sync()?;
+                (last, file)
+            }
+            None => {
+                let last = Segment {
+                    seq: 0,
+                    first_index: 1,
+                    last_index: 0,
+                };
+                let start = Start {
+                    identity,
+                    base,
+                    hard_state: &hard_state,
+                };
+                let file = create(disk.as_ref(), &last, start)?;
+                (last, file)
+            }
+        };
+        let written = file.len()?;
+        let last_index = base.index + entries.len() as u64;
+        let wal = Wal {
+            disk,
+            identity,
+            segment_bytes: cfg.wal_segment_bytes,
+            closed: segments,
+            last,
+            file,
+            written,
+            synced: written,
+            in_flight: None,
+            syncs: 0,
+            written_seq: 0,
+            hard_state: hard_state.clone(),
+            base,
+            last_index,
+            purge: None,
+            scratch: Vec::new(),
+        };
+        Ok((
+            wal,
+            Recovered {
+                hard_state,
+                base,
+                entries,
+                torn,
+            },
+        ))
+    }
+
+    /// Writes what an output of Raft wants to be durable.
+    pub(crate) fn write(&mut self, output: &Output) -> io::Result<()> {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.clear();
+        if let Some(base) = output.reset {
+            Record::Reset(base).encode(self.synced, &mut scratch);
+            self.base = base;
+            self.last_index = base.index;
+        }
+        for entry in &output.append {
+            Record::Entry(entry.clone()).encode(self.synced, &mut scratch);
+            self.last.last_index = self.last.last_index.max(entry.index);
+            self.last_index = entry.index;
+        }
+        if let Some(state) = &output.hard_state {
+            Record::HardState(state.clone()).encode(self.synced, &mut scratch);
+            self.hard_state = state.clone();
+        }
+        self.scratch = scratch;
+        self.append()?;
+        self.written_seq = output.seq;
+        Ok(())
+    }
+
+    /// Says that the entries up to `base` are not needed any more. Segments
+    /// without any other entry are removed once that is durable.
+    pub(crate) fn compact(&mut self, base: LogBase) -> io::Result<()> {
+        self.base = base;
+        self.scratch.clear();
+        Record::Compacted(base).encode(self.synced, &mut self.scratch);
+        self.append()?;
+        self.purge = Some((base.index, self.written));
+        Ok(())
+    }
+
+    /// The log restarts after `base`, durably, before anything else happens: at
+    /// opening, when the backend turns out to be ahead of the log.
+    pub(crate) fn reset_at_open(&mut self, base: LogBase, state: &HardState) -> io::Result<()> {
+        self.write(&Output {
+            reset: Some(base),
+            hard_state: Some(state.clone()),
+            ..Output::default()
+        })?;
+        self.sync_now()
+    }
+
+    fn append(&mut self) -> io::Result<()> {
+        self.file.write_at(self.written, &self.scratch)?;
+        self.written += self.scratch.len() as u64;
+        Ok(())
+    }
+
+    /// Starts a sync if something was written that none covers, and none is
+    /// under way.
+    pub(crate) fn start_sync(&mut self) {
+        if self.in_flight.is_some() || self.written == self.synced {
+            return;
+        }
+        self.syncs += 1;
+        let id = SyncId(self.syncs);
+        self.in_flight = Some(InFlight {
+            id,
+            written: self.written,
+            seq: self.written_seq,
+        });
+        self.file.start_sync(id);
+    }
+
+    /// A sync has ended. `None` if it is not the one under way.
+    pub(crate) fn synced(
+        &mut self,
+        id: SyncId,
+        result: io::Result<()>,
+    ) -> io::Result<Option<Durable>> {
+        let Some(done) = self.in_flight.take_if(|sync| sync.id == id) else {
+            return Ok(None);
+        };
+        result?;
+        self.synced = done.written;
+        let mut durable = Durable {
+            seq: done.seq,
+            rolled: false,
+            purged: 0,
+        };
+        if self.written >= self.segment_bytes {
+            self.roll()?;
+            durable.seq = self.written_seq;
+            durable.rolled = true;
+        }
+        durable.purged = self.purge()?;
+        Ok(Some(durable))
+    }
+
+    /// Makes everything durable, blocking.
+    pub(crate) fn sync_now(&mut self) -> io::Result<()> {
+        self.file.sync()?;
+        self.synced = self.written;
+        Ok(())
+    }
+
+    /// Closes the last segment and begins the next.
+    fn roll(&mut self) -> io::Result<()> {
+        if self.synced < self.written {
+            self.sync_now()?;
+        }
+        let next = Segment {
+            seq: self.last.seq + 1,
+            first_index: self.last_index + 1,
+            last_index: 0,
+        };
+        let start = Start {
+            identity: self.identity,
+            base: self.base,
+            hard_state: &self.hard_state,
+        };
+        self.file = create(self.disk.as_ref(), &next, start)?;
+        self.closed.push(std::mem::replace(&mut self.last, next));
+        self.written = self.file.len()?;
+        self.synced = self.written;
+        if let Some((_, offset)) = &mut self.purge {
+            // The new segment's header says it as well.
+            *offset = 0;
+        }
+        Ok(())
+    }
+
+    fn purge(&mut self) -> io::Result<usize> {
+        let Some((index, _)) = self.purge.take_if(|(_, offset)| *offset <= self.synced) else {
+            return Ok(0);
+        };
+        let keep = self
+            .closed
+            .iter()
+            .position(|segment| segment.last_index > index);
+        let gone = keep.unwrap_or(self.closed.len());
+        for segment in self.closed.drain(..gone) {
+            self.disk.remove(&segment.path())?;
+        }
+        if gone > 0 {
+            self.disk.sync_dir(Path::new(DIR))?;
+        }
+        Ok(gone)
+    }
+}
+
+/// What every segment begins with, so that the ones before it can go.
+struct Start<'a> {
+    identity: Identity,
+    base: LogBase,
+    hard_state: &'a HardState,
+}
+
+/// Creates a segment that is either there, whole and durable, or not at all.
+fn create(disk: &dyn Disk, segment: &Segment, start: Start<'_>) -> io::Result<Arc<dyn File>> {
+    let temporary = segment.temporary_path();
+    let file = disk.open(&temporary, Open::New)?;
+    let mut bytes = Vec::new();
+    let Identity { cluster, member } = start.identity;
+    Record::Identity { cluster, member }.encode(0, &mut bytes);
+    Record::Compacted(start.base).encode(0, &mut bytes);
+    Record::HardState(start.hard_state.clone()).encode(0, &mut bytes);
+    file.write_at(0, &bytes)?;
+    file.sync()?;
+    disk.rename(&temporary, &segment.path())?;
+    disk.sync_dir(Path::new(DIR))?;
+    Ok(file)
+}

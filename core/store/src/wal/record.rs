@@ -1,0 +1,214 @@
+//! What a segment is made of: records, each with its length and checksum.
+//!
+//! ```text
+//! crc u32 | length u32 | kind u8 | synced u64 | payload
+//! ```
+//!
+//! Integers are little-endian; the CRC-32 covers everything after itself.
+//! `synced` is testimony: the offset up to which this segment was known to be
+//! durable when the record was written.
+
+use protobuf::Message as _;
+use raft_proto::eraftpb::{Entry, HardState};
+use squall_raft::LogBase;
+
+/// Bytes before a record's payload.
+pub(crate) const HEADER_LEN: usize = 4 + 4 + 1 + 8;
+/// A payload longer than this is never written.
+const MAX_PAYLOAD_LEN: usize = 1 << 30;
+
+/// One record.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Record {
+    /// Whose log this is. The first record of every segment.
+    Identity { cluster: u64, member: u64 },
+    /// Entries up to this one are gone: they are in the backend.
+    Compacted(LogBase),
+    /// The log restarts after this entry: the backend became a snapshot.
+    Reset(LogBase),
+    /// An entry; it replaces whatever the log has from its index on.
+    Entry(Entry),
+    /// Term, vote and commit.
+    HardState(HardState),
+}
+
+impl Record {
+    fn kind(&self) -> u8 {
+        match self {
+            Record::Identity { .. } => 1,
+            Record::Compacted(_) => 2,
+            Record::Reset(_) => 3,
+            Record::Entry(_) => 4,
+            Record::HardState(_) => 5,
+        }
+    }
+
+    /// Appends the record's bytes.
+    pub(crate) fn encode(&self, synced: u64, out: &mut Vec<u8>) {
+        let start = out.len();
+        out.resize(start + HEADER_LEN, 0);
+        match self {
+            Record::Identity { cluster, member } => push_pair(out, *cluster, *member),
+            Record::Compacted(base) | Record::Reset(base) => push_pair(out, base.index, base.term),
+            Record::Entry(entry) => entry
+                .write_to_vec(out)
+                .expect("an entry has no required fields"),
+            Record::HardState(state) => {
+                push_pair(out, state.term, state.vote);
+                out.extend_from_slice(&state.commit.to_le_bytes());
+            }
+        }
+        let len = out.len() - start - HEADER_LEN;
+        assert!(len <= MAX_PAYLOAD_LEN, "a record of {len} bytes");
+        out[start + 4..start + 8].copy_from_slice(&(len as u32).to_le_bytes());
+        out[start + 8] = self.kind();
+        out[start + 9..start + 17].copy_from_slice(&synced.to_le_bytes());
+        let crc = crc32fast::hash(&out[start + 4..]);
+        out[start..start + 4].copy_from_slice(&crc.to_le_bytes());
+    }
+
+    /// Reads the record that starts at `bytes`: itself, its length, and its
+    /// testimony. The error says what is wrong.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<(Record, usize, u64), String> {
+        let (len, synced) = check(bytes)?;
+        let payload = &bytes[HEADER_LEN..HEADER_LEN + len];
+        let base = |index, term| LogBase { index, term };
+        let record = match (bytes[8], payload.len()) {
+            (1, 16) => {
+                let (cluster, member) = (word(payload, 0), word(payload, 1));
+                Record::Identity { cluster, member }
+            }
+            (2, 16) => Record::Compacted(base(word(payload, 0), word(payload, 1))),
+            (3, 16) => Record::Reset(base(word(payload, 0), word(payload, 1))),
+            (4, _) => {
+                let mut entry = Entry::default();
+                entry
+                    .merge_from_bytes(payload)
+                    .map_err(|e| format!("its entry does not parse: {e}"))?;
+                Record::Entry(entry)
+            }
+            (5, 24) => Record::HardState(HardState {
+                term: word(payload, 0),
+                vote: word(payload, 1),
+                commit: word(payload, 2),
+                ..HardState::default()
+            }),
+            (kind, len) => return Err(format!("kind {kind} with {len} bytes is unknown")),
+        };
+        Ok((record, HEADER_LEN + len, synced))
+    }
+}
+
+/// Whether an intact record starts at `bytes`; its payload's length and its
+/// testimony.
+fn check(bytes: &[u8]) -> Result<(usize, u64), String> {
+    if bytes.len() < HEADER_LEN {
+        return Err(format!("only {} bytes are left", bytes.len()));
+    }
+    let len = u32::from_le_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]) as usize;
+    if len > bytes.len() - HEADER_LEN {
+        return Err(format!(
+            "it claims {len} bytes, only {} are left",
+            bytes.len() - HEADER_LEN
+        ));
+    }
+    let found = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+    let computed = crc32fast::hash(&bytes[4..HEADER_LEN + len]);
+    if found != computed {
+        return Err(format!(
+            "its checksum is {found:08x}, its bytes give {computed:08x}"
+        ));
+    }
+    Ok((len, word(&bytes[9..], 0)))
+}
+
+/// Whether any intact record from `from` on testifies that everything before
+/// some offset beyond `from` was durable.
+pub(crate) fn testifies_beyond(bytes: &[u8], from: usize) -> Option<u64> {
+    (from..bytes.len().saturating_sub(HEADER_LEN - 1)).find_map(|at| {
+        // Cheap tests first: most offsets are no record's.
+        let plausible = (1..=5).contains(&bytes[at + 8]) && {
+            let synced = word(&bytes[at + 9..], 0);
+            synced > from as u64 && synced <= at as u64
+        };
+        if !plausible {
+            return None;
+        }
+        check(&bytes[at..]).ok().map(|(_, synced)| synced)
+    })
+}
+
+fn push_pair(out: &mut Vec<u8>, a: u64, b: u64) {
+    out.extend_from_slice(&a.to_le_bytes());
+    out.extend_from_slice(&b.to_le_bytes());
+}
+
+fn word(bytes: &[u8], at: usize) -> u64 {
+    let word: [u8; 8] = bytes[8 * at..8 * at + 8].try_into().expect("8 bytes");
+    u64::from_le_bytes(word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    fn records() -> Vec<Record> {
+        vec![
+            Record::Identity {
+                cluster: 7,
+                member: 2,
+            },
+            Record::Compacted(LogBase { index: 3, term: 1 }),
+            Record::Reset(LogBase { index: 9, term: 4 }),
+            Record::Entry(Entry {
+                index: 10,
+                term: 4,
+                data: Bytes::from_static(b"put"),
+                ..Entry::default()
+            }),
+            Record::HardState(HardState {
+                term: 4,
+                vote: 2,
+                commit: 9,
+                ..HardState::default()
+            }),
+        ]
+    }
+
+    #[test]
+    fn every_record_survives_and_every_flipped_bit_is_noticed() {
+        for record in records() {
+            let mut bytes = Vec::new();
+            record.encode(77, &mut bytes);
+            assert_eq!(
+                Record::decode(&bytes),
+                Ok((record.clone(), bytes.len(), 77))
+            );
+            for bit in 0..bytes.len() * 8 {
+                let mut damaged = bytes.clone();
+                damaged[bit / 8] ^= 1 << (bit % 8);
+                assert!(Record::decode(&damaged).is_err(), "{record:?}, bit {bit}");
+            }
+            assert!(Record::decode(&bytes[..bytes.len() - 1]).is_err());
+        }
+    }
+
+    #[test]
+    fn testimony_is_found_behind_a_hole() {
+        let mut bytes = Vec::new();
+        for record in records() {
+            record.encode(0, &mut bytes);
+        }
+        let hole = bytes.len();
+        bytes.extend_from_slice(&[0; 100]);
+        records()[3].encode(hole as u64, &mut bytes);
+        assert_eq!(
+            testifies_beyond(&bytes, hole),
+            None,
+            "synced up to the hole, not beyond"
+        );
+        records()[3].encode(hole as u64 + 1, &mut bytes);
+        assert_eq!(testifies_beyond(&bytes, hole), Some(hole as u64 + 1));
+    }
+}
