@@ -2,7 +2,7 @@
 
 use crate::message::message;
 use crate::{Raft, marks};
-use raft_proto::eraftpb::{Message, MessageType};
+use raft_proto::eraftpb::{Entry, Message, MessageType};
 use squall_api::Bug;
 
 impl Raft {
@@ -10,6 +10,9 @@ impl Raft {
     pub(crate) fn handle_append(&mut self, msg: Message) {
         if self.installing.is_some() {
             return;
+        }
+        if self.contradicts_committed(&msg) {
+            return self.mark(marks::IGNORED_CONFLICT_BELOW_COMMIT);
         }
         if msg.index < self.commit {
             // An old append: all that it could say about committed entries is
@@ -20,20 +23,14 @@ impl Raft {
             return self.reject_append(&msg);
         }
         let last_new = msg.index + msg.entries.len() as u64;
-        let known = |entry: &&_| -> bool {
-            let entry: &raft_proto::eraftpb::Entry = entry;
-            self.log.matches(entry.index, entry.term)
-        };
-        let new = msg.entries.iter().take_while(known).count();
-        if let Some(first) = msg.entries.get(new) {
-            if first.index <= self.commit {
-                return self.mark(marks::IGNORED_CONFLICT_BELOW_COMMIT);
-            }
-            if first.index <= self.log.last_index() {
+        let is_known = |entry: &&Entry| self.log.matches(entry.index, entry.term);
+        let known = msg.entries.iter().take_while(is_known).count();
+        if let Some(first_new) = msg.entries.get(known) {
+            if first_new.index <= self.log.last_index() {
                 self.mark(marks::TRUNCATED_CONFLICT);
-                self.durability.overwritten_from(first.index);
+                self.durability.overwritten_from(first_new.index);
             }
-            self.log.overwrite(msg.entries.into_iter().skip(new));
+            self.log.overwrite(msg.entries.into_iter().skip(known));
         }
         self.learn_commit(msg.commit.min(last_new));
         self.ack_append(msg.from, last_new);
@@ -61,6 +58,16 @@ impl Raft {
         } else {
             self.send_after_sync(ack);
         }
+    }
+
+    /// Whether an append claims another entry where one is committed here. Only
+    /// a leader that should not have been elected sends such; to acknowledge
+    /// what is committed would let it count on entries that it does not have.
+    fn contradicts_committed(&self, msg: &Message) -> bool {
+        let differs = |index, term| {
+            index <= self.commit && self.log.term_at(index).is_some_and(|own| own != term)
+        };
+        differs(msg.index, msg.log_term) || msg.entries.iter().any(|e| differs(e.index, e.term))
     }
 
     fn reject_append(&mut self, msg: &Message) {

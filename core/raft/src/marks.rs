@@ -69,3 +69,41 @@ pub const INSTALLING_SNAPSHOT: &str = "raft.installing_snapshot";
 pub const INSTALLED_SNAPSHOT: &str = "raft.installed_snapshot";
 /// A follower is reported unreachable: it is probed until it answers.
 pub const UNREACHABLE: &str = "raft.unreachable";
+
+/// All of them, in the order in which they stand here.
+pub const ALL: [&str; 34] = [
+    CAMPAIGNED,
+    BECAME_LEADER,
+    STEPPED_DOWN,
+    LOST_ELECTION,
+    GRANTED_VOTE,
+    REFUSED_SHORTER_LOG,
+    TERM_EXHAUSTED,
+    APPENDED_BEFORE_FSYNC,
+    COMMITTED_BEFORE_OWN_FSYNC,
+    OLD_TERM_NOT_COUNTED,
+    TRUNCATED_CONFLICT,
+    REJECTED_APPEND,
+    IGNORED_OLD_TERM,
+    IGNORED_MISADDRESSED,
+    IGNORED_STRANGER,
+    IGNORED_TYPE,
+    IGNORED_MALFORMED,
+    IGNORED_SECOND_LEADER,
+    IGNORED_ACK_BEYOND_LOG,
+    IGNORED_CONFLICT_BELOW_COMMIT,
+    CLAMPED_COMMIT,
+    DROPPED_FORWARD,
+    IGNORED_STALE_READ,
+    REPEATED_READ,
+    READ_BEFORE_FIRST_COMMIT,
+    NEEDS_SNAPSHOT,
+    SENT_SNAPSHOT,
+    SNAPSHOT_TOO_OLD,
+    SNAPSHOT_TIMED_OUT,
+    IGNORED_OLD_SNAPSHOT,
+    SNAPSHOT_IN_LOG,
+    INSTALLING_SNAPSHOT,
+    INSTALLED_SNAPSHOT,
+    UNREACHABLE,
+];

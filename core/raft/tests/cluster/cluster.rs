@@ -354,19 +354,25 @@ impl Cluster {
 
     /// The node makes the snapshot that was wanted.
     pub(crate) fn take_snapshot(&mut self, id: u64) {
+        self.take_snapshot_at(id, u64::MAX);
+    }
+
+    /// The same, though of its state as it was at `index`.
+    pub(crate) fn take_snapshot_at(&mut self, id: u64, index: u64) {
         let now = self.now;
         let node = self.node(id);
         node.want_snapshot = false;
-        let Some((index, (term, _))) = node.state.last_key_value() else {
+        let mut state = node.state.clone();
+        state.retain(|at, _| *at <= index);
+        let Some((index, (term, _))) = state.last_key_value() else {
             return;
         };
         let mut snapshot = Snapshot::default();
         snapshot.mut_metadata().index = *index;
         snapshot.mut_metadata().term = *term;
-        snapshot.data = encode_state(&node.state);
-        let text = format!("> n{id}: snapshot taken at {index}");
+        snapshot.data = encode_state(&state);
         node.raft.snapshot_taken(now, snapshot);
-        self.tell(&text);
+        self.tell(&format!("> n{id}: snapshot taken at {index}"));
         self.settle_output(id);
     }
 

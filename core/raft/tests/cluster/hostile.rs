@@ -106,19 +106,36 @@ fn appends_that_contradict_themselves() {
 
 #[test]
 fn an_append_that_contradicts_what_is_committed() {
-    let mut msg = message(MessageType::MsgAppend, 1, 2, 1);
-    msg.entries = vec![entry(1, 1)].into();
-    // The same entry is no contradiction, and acknowledged.
-    let mut c = Cluster::with_logs(3, 2, 1, &[1, 2, 3].map(|id| (id, &[1][..])));
-    c.quietly(|c| c.elect(1));
-    let mut conflict = message(MessageType::MsgAppend, 1, 2, 3);
-    conflict.index = 1;
-    conflict.log_term = 1;
-    conflict.entries = vec![entry(2, 2)].into();
-    c.forge(conflict.clone());
-    conflict.index = 2;
-    assert!(c.nodes[&2].marks.is_empty() || c.terms(2) == [1, 3]);
-    assert_eq!(c.terms(2), [1, 3]);
+    let start = || {
+        let mut c = Cluster::with_logs(3, 2, 2, &[1, 2, 3].map(|id| (id, &[1, 2][..])));
+        c.mute();
+        c
+    };
+    let append = |index, log_term, entries: Vec<Entry>| {
+        let mut msg = message(MessageType::MsgAppend, 1, 2, 3);
+        msg.index = index;
+        msg.log_term = log_term;
+        msg.entries = entries.into();
+        msg
+    };
+    for contradiction in [
+        append(2, 1, vec![]),
+        append(1, 1, vec![entry(2, 3)]),
+        append(0, 0, vec![entry(1, 2), entry(2, 2), entry(3, 3)]),
+    ] {
+        let mut c = start();
+        c.forge(contradiction);
+        let mark = marks::IGNORED_CONFLICT_BELOW_COMMIT;
+        assert!(c.nodes[&2].marks.contains(&mark));
+        c.sync(2);
+        assert_eq!(c.under_way(MessageType::MsgAppendResponse), 0);
+        assert_eq!(c.terms(2), [1, 2]);
+    }
+    // What agrees with it is acknowledged, however old.
+    let mut c = start();
+    c.forge(append(0, 0, vec![entry(1, 1)]));
+    c.sync(2);
+    assert_eq!(c.under_way(MessageType::MsgAppendResponse), 1);
 }
 
 #[test]

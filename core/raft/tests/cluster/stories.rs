@@ -492,6 +492,30 @@ fn a_lost_snapshot_is_sent_again() {
 }
 
 #[test]
+fn a_snapshot_that_the_log_has_overtaken_is_made_again() {
+    let mut c = Cluster::new(3);
+    c.quietly(|c| {
+        c.elect(1);
+        for proposal in 1..=3 {
+            c.propose(1, proposal);
+            c.settle_among(&[1, 2]);
+        }
+        c.compact(1);
+        c.timeout(1);
+        c.settle();
+        c.propose(1, 4);
+        c.settle_among(&[1, 2]);
+    });
+    c.say("A snapshot at 4 is on its way from the state machine while the log is compacted up to 5: what follows 4 could not be sent after it.");
+    assert!(c.nodes[&1].want_snapshot);
+    c.compact(1);
+    c.take_snapshot_at(1, 4);
+    c.take_snapshot(1);
+    assert_eq!(c.under_way(MessageType::MsgSnapshot), 1);
+    assert_story!(c);
+}
+
+#[test]
 fn lost_appends_are_found_out_by_the_next_heartbeat() {
     let mut c = Cluster::new(3);
     c.quietly(|c| c.elect(1));
