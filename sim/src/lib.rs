@@ -27,6 +27,7 @@ mod disk;
 mod hash;
 mod net;
 mod rng;
+pub mod turmoil_world;
 pub mod world;
 
 pub use clock::{ClockParams, NodeClock};
