@@ -2,7 +2,10 @@
 
 mod describe;
 pub mod durability;
+pub mod foreign;
+mod formats;
 pub mod generate;
+mod generic;
 pub mod linearizable;
 pub mod raft;
 pub mod recovery;

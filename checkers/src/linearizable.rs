@@ -10,7 +10,7 @@
 
 use crate::search::Found;
 use crate::store::anchored::{self, Decision};
-use crate::store::timeline::Timeline;
+use crate::store::timeline::{Timeline, is_kv, may_write};
 use crate::store::violation::Violation;
 use crate::store::{applied, complete, explain};
 use serde::{Deserialize, Serialize};
@@ -67,6 +67,8 @@ pub struct Report {
     /// Operations judged: key-value operations with an answer or of unknown
     /// outcome.
     pub judged: u64,
+    /// How many of them have an unknown outcome.
+    pub unknown: u64,
     /// Writes of unknown outcome that were applied, if the host said so.
     pub unknown_applied: Option<u64>,
     /// Writes of unknown outcome that were not, if the host said so.
@@ -96,10 +98,15 @@ pub fn check(history: &[Op], applied: Option<&[Applied]>, budget: Budget) -> Rep
 }
 
 fn decide(history: &[Op], applied: Option<&[Applied]>, budget: Budget, steps: &mut u64) -> Report {
+    let unknown = history
+        .iter()
+        .filter(|op| is_kv(&op.call) && matches!(op.outcome, Outcome::Unknown(_)))
+        .count() as u64;
     let report = |verdict, path, judged| Report {
         verdict,
         path,
         judged,
+        unknown,
         unknown_applied: None,
         unknown_not_applied: None,
         steps: 0,
@@ -163,8 +170,7 @@ fn count_unknown(history: &[Op], applied: &[Applied]) -> (u64, u64) {
     ids.sort_unstable();
     let (mut yes, mut no) = (0, 0);
     for op in history {
-        if matches!(op.outcome, Outcome::Unknown(_)) && crate::store::timeline::may_write(&op.call)
-        {
+        if matches!(op.outcome, Outcome::Unknown(_)) && may_write(&op.call) {
             match ids.binary_search(&op.id) {
                 Ok(_) => yes += 1,
                 Err(_) => no += 1,

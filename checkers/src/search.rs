@@ -19,11 +19,18 @@ pub(crate) trait Model {
     fn step(&mut self, state: u32, op: u32) -> Option<u32>;
     /// How much memory the model's tables take.
     fn bytes(&self) -> u64;
+    /// The state, for people.
+    fn text(&self, state: u32) -> String;
+    /// Is told the events before the search begins.
+    fn prepare(&mut self, events: &[Event]) {
+        let _ = events;
+    }
     /// Whether everything that is still due may come true from `state`, once
-    /// the first `event` events have passed. Must never be false for a state
-    /// from which the rest can be linearized.
-    fn viable(&mut self, state: u32, event: u32) -> bool {
-        let _ = (state, event);
+    /// the first `event` events have passed and `open` operations are not yet
+    /// linearized. Must never be false for a state from which the rest can be
+    /// linearized.
+    fn viable(&mut self, state: u32, event: u32, open: &mut dyn Iterator<Item = u32>) -> bool {
+        let _ = (state, event, open);
         true
     }
 }
@@ -102,6 +109,7 @@ impl<T> Found<T> {
 /// Searches, within `steps` (reduced by what it took) and about `bytes`.
 pub(crate) fn run(model: &mut impl Model, task: &Task, steps: &mut u64, bytes: u64) -> Found {
     let plan = Plan::new(task);
+    model.prepare(&plan.events);
     if plan.slots <= 64 {
         Search::<u64, _>::new(&plan, model, 0).run(steps, bytes)
     } else {
@@ -134,9 +142,12 @@ impl Mask for Vec<u64> {
     }
 }
 
+/// A required operation begins or ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Event {
+pub(crate) enum Event {
+    /// It was sent.
     Invoke(u32),
+    /// It was answered.
     Return(u32),
 }
 
@@ -305,7 +316,7 @@ impl<'p, 't, M: Mask, S: Model> Search<'p, 't, M, S> {
             if let Stop::End = self.advance(&mut node) {
                 return Found::Legal(self.order);
             }
-            if self.is_new(&node) && self.model.viable(node.state, node.event) {
+            if self.viable(&node) && self.is_new(&node) {
                 self.push(&mut stack, node);
             }
         }
@@ -376,6 +387,16 @@ impl<'p, 't, M: Mask, S: Model> Search<'p, 't, M, S> {
         }
     }
 
+    fn viable(&mut self, node: &Node<M>) -> bool {
+        let mut left = self
+            .open
+            .iter()
+            .enumerate()
+            .filter(|(slot, op)| **op != NOBODY && !node.done.has(*slot as u32))
+            .map(|(_, op)| *op);
+        self.model.viable(node.state, node.event, &mut left)
+    }
+
     /// Whether the node was not seen before with as few optional operations.
     fn is_new(&mut self, node: &Node<M>) -> bool {
         let seen = self.seen[node.event as usize]
@@ -398,7 +419,7 @@ impl<'p, 't, M: Mask, S: Model> Search<'p, 't, M, S> {
         if self
             .deepest
             .as_ref()
-            .is_none_or(|(event, ..)| *event < node.event)
+            .is_none_or(|(event, _, order)| (*event, order.len()) < (node.event, self.order.len()))
         {
             self.deepest = Some((node.event, due, self.order.clone()));
         }

@@ -64,6 +64,10 @@ impl Model for Specification<'_> {
     fn bytes(&self) -> u64 {
         self.bytes + self.next.len() as u64 * 48
     }
+
+    fn text(&self, state: u32) -> String {
+        format!("revision {}", self.states[state as usize].revision())
+    }
 }
 
 impl Specification<'_> {

@@ -1,0 +1,83 @@
+//! A second, small judge of both verdicts, which shares nothing with the search
+//! but the models' steps.
+
+use super::partition::{Look, Part, Role};
+use crate::search::Model;
+use std::collections::BTreeSet;
+
+/// Whether an order is a linearization: every required operation once, nothing
+/// against real time, every answer right.
+pub(crate) fn is_linearization(part: &Part<'_>, roles: &[Role], order: &[usize]) -> bool {
+    let mut seen = BTreeSet::new();
+    let once = order.iter().all(|i| seen.insert(*i));
+    let complete = (0..roles.len()).all(|i| match roles[i] {
+        Role::Required => seen.contains(&i),
+        Role::Dropped => !seen.contains(&i),
+        Role::Optional | Role::Free => true,
+    });
+    // Walking backwards: nothing may return before something earlier was sent.
+    let mut earliest_return = u64::MAX;
+    let in_time = order.iter().rev().all(|i| {
+        let fits = starts(part, roles, *i) <= earliest_return;
+        earliest_return = earliest_return.min(ends(part, roles, *i));
+        fits
+    });
+    once && complete && in_time && {
+        part.with_model(Look::AtState, roles, order, |model| {
+            (0..order.len() as u32)
+                .try_fold(0, |state, op| model.step(state, op))
+                .is_some()
+        })
+    }
+}
+
+/// Whether no order exists at all, by trying every one; `None` if that takes
+/// more than `limit` steps.
+pub(crate) fn has_no_linearization(part: &Part<'_>, roles: &[Role], limit: u64) -> Option<bool> {
+    let members: Vec<usize> = (0..roles.len())
+        .filter(|i| roles[*i] != Role::Dropped)
+        .collect();
+    part.with_model(Look::AtState, roles, &members, |model| {
+        let mut seen = BTreeSet::new();
+        let mut stack = vec![(0, vec![false; members.len()])];
+        let mut left = limit;
+        while let Some((state, done)) = stack.pop() {
+            left = left.checked_sub(1)?;
+            let open = |i: &usize| !done[*i] && roles[members[*i]] == Role::Required;
+            let Some(deadline) = (0..members.len())
+                .filter(open)
+                .map(|i| ends(part, roles, members[i]))
+                .min()
+            else {
+                return Some(false);
+            };
+            for i in 0..members.len() {
+                if done[i] || starts(part, roles, members[i]) > deadline {
+                    continue;
+                }
+                if let Some(next) = model.step(state, i as u32) {
+                    let mut done = done.clone();
+                    done[i] = true;
+                    if seen.insert((next, done.clone())) {
+                        stack.push((next, done));
+                    }
+                }
+            }
+        }
+        Some(true)
+    })
+}
+
+fn starts(part: &Part<'_>, roles: &[Role], i: usize) -> u64 {
+    match roles[i] {
+        Role::Free => 0,
+        Role::Required | Role::Optional | Role::Dropped => part.ops[i].line,
+    }
+}
+
+fn ends(part: &Part<'_>, roles: &[Role], i: usize) -> u64 {
+    match roles[i] {
+        Role::Required => part.ops[i].ret.unwrap_or(u64::MAX),
+        Role::Free | Role::Optional | Role::Dropped => u64::MAX,
+    }
+}
