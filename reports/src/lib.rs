@@ -10,6 +10,7 @@
 
 mod describe;
 mod event;
+mod explain;
 mod explanation;
 mod json;
 mod screen;
@@ -23,9 +24,10 @@ pub use describe::{call, event as describe_event, outcome, span};
 pub use event::{
     ExitInfo, Finding, Finished, Hunted, Replayed, RunFinished, RunVerdict, Started, SweepEvent,
 };
+pub use explain::{Judgement, explain, judgement};
 pub use explanation::{Beat, Commands, Explanation, OpRow, OtherFailure};
 pub use json::{DOCUMENT, Document};
-pub use screen::{Judgement, explain, judgement, screen};
+pub use screen::screen;
 pub use table::{Column, table};
 pub use timeline::timeline;
-pub use totals::{Tally, Totals};
+pub use totals::{Counted, Tally, Totals, Unproved};

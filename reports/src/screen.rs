@@ -1,11 +1,11 @@
 //! What a terminal shows: one screen for a sweep, and a failure as a product.
 
-use crate::event::{Finding, RunVerdict};
-use crate::explanation::{Explanation, OpRow};
-use crate::style::{BAD, BOLD, DIM, GOOD, UNSURE, count, duration, paint, plural, printable};
-use crate::table::{Column, cut, table, wrap};
+use crate::event::Finding;
+use crate::explain::{commands, explanation_body, explanation_head, section};
+use crate::style::{BAD, BOLD, GOOD, UNSURE, count, duration, paint, plural, printable};
+use crate::table::{Column, table, wrap};
 use crate::totals::{Counted, Tally, Totals};
-use squall_record::{Fact, Stats, Verdict, seconds};
+use squall_record::Stats;
 use std::fmt::Write as _;
 
 /// Rows of scenarios that fit a screen; beyond them, those that passed are
@@ -38,86 +38,7 @@ pub fn screen(totals: &Totals, next: &[(String, String)], width: usize) -> Strin
     verdict(&mut out, totals);
     if !next.is_empty() {
         out.push('\n');
-        commands(&mut out, next);
-    }
-    out
-}
-
-/// A failure, explained, in `width` columns.
-pub fn explain(explanation: &Explanation, width: usize) -> String {
-    let mut out = String::new();
-    explanation_head(&mut out, explanation, width);
-    explanation_body(&mut out, explanation, width, usize::MAX);
-    out.push('\n');
-    let mut next = vec![(
-        explanation.commands.replay.clone(),
-        "runs it again, anywhere".to_owned(),
-    )];
-    if let Some(recorded) = &explanation.commands.replay_recorded {
-        next.push((recorded.clone(), "follows the recorded schedule".into()));
-    }
-    next.push((
-        explanation.commands.timeline.clone(),
-        "every event up to the failure".into(),
-    ));
-    commands(&mut out, &next);
-    out
-}
-
-/// A verdict about something that squall did not run.
-#[derive(Debug, Clone, Copy)]
-pub struct Judgement<'a> {
-    /// What was judged: a file.
-    pub subject: &'a str,
-    /// The check.
-    pub check: &'a str,
-    /// What it guards.
-    pub guarantee: &'a str,
-    /// What it says.
-    pub verdict: &'a Verdict,
-    /// How it was decided, in a few words.
-    pub how: &'a str,
-}
-
-/// A verdict, with its witness if it has one, in `width` columns.
-pub fn judgement(judged: &Judgement<'_>, width: usize) -> String {
-    let mut out = String::new();
-    let (style, word) = match judged.verdict {
-        Verdict::Pass { .. } => (GOOD, "PASS"),
-        Verdict::Fail(_) => (BAD, "FAIL"),
-        Verdict::Unknown(_) => (UNSURE, "UNKNOWN"),
-    };
-    let _ = write!(
-        out,
-        "{}  {} in {}",
-        paint(style, word),
-        judged.check,
-        printable(judged.subject)
-    );
-    match judged.verdict {
-        Verdict::Pass {
-            judged: n,
-            unknown: open,
-        } => {
-            let _ = writeln!(
-                out,
-                ": {}, {} of unknown outcome, decided {}",
-                plural(*n, "operation"),
-                count(*open),
-                judged.how
-            );
-        }
-        Verdict::Fail(witness) => {
-            out.push_str("\n\n");
-            broken(&mut out, &witness.sentence, &witness.guarantee, width);
-            let operations: Vec<OpRow> = witness.ops.iter().map(OpRow::of).collect();
-            argument(&mut out, &operations, &witness.facts, width, usize::MAX);
-            out.push('\n');
-        }
-        Verdict::Unknown(reason) => {
-            out.push('\n');
-            wrap(&mut out, "  ", &reason.to_string(), width);
-        }
+        commands(&mut out, next, width);
     }
     out
 }
@@ -131,7 +52,7 @@ fn heading(out: &mut String, totals: &Totals) {
     let seeds = match (started.seeds, started.time_box_ms) {
         (Some(1), _) => format!("seed {}", started.first_seed),
         (Some(n), _) => format!(
-            "seeds {}..{}",
+            "seeds {} to {}",
             started.first_seed,
             started.first_seed.saturating_add(n - 1)
         ),
@@ -263,13 +184,13 @@ fn counts(out: &mut String, totals: &Totals, width: usize) {
     );
     if totals.reproduced > 0 {
         let differ = match totals.nondeterministic.len() {
-            0 => "all came out the same".to_owned(),
+            0 => "no difference".to_owned(),
             n => format!("{} DIFFERED", plural(n as u64, "run")),
         };
         line(
             out,
-            "repeated",
-            format!("{}: {differ}", plural(totals.reproduced, "run")),
+            "twice",
+            format!("{} made again: {differ}", plural(totals.reproduced, "run")),
         );
     }
 }
@@ -317,120 +238,17 @@ fn finding(out: &mut String, finding: &Finding, width: usize) {
         explanation.commands.replay.clone(),
         "runs it again, anywhere".to_owned(),
     )];
-    if let Some(dir) = &finding.run_dir {
-        next.push((
-            format!("less {dir}/findings/*/explain.txt"),
-            "this explanation, uncut".into(),
-        ));
-    }
     next.push((
         explanation.commands.timeline.clone(),
         "every event up to the failure".into(),
     ));
-    commands(out, &next);
+    commands(out, &next, width);
     match &finding.run_dir {
-        Some(dir) => wrap(out, "  kept in ", dir, width),
-        None => wrap(out, "  ", "no run directory was written", width),
-    }
-}
-
-fn explanation_head(out: &mut String, e: &Explanation, width: usize) {
-    let bugs = match e.bugs.as_slice() {
-        [] => String::new(),
-        bugs => format!(", planted: {}", bugs.join(", ")),
-    };
-    let _ = writeln!(
-        out,
-        "{}  {} in {}@{}{bugs}\n",
-        paint(BAD, "FAIL"),
-        paint(BOLD, printable(&e.check)),
-        printable(&e.scenario),
-        e.seed
-    );
-    broken(out, &e.sentence, &e.guarantee, width);
-}
-
-fn broken(out: &mut String, sentence: &str, guarantee: &str, width: usize) {
-    let mut text = String::new();
-    wrap(&mut text, "  ", sentence, width);
-    let _ = writeln!(out, "{}", paint(BOLD, text.trim_end()));
-    wrap(out, "  Promised: ", guarantee, width);
-}
-
-fn explanation_body(out: &mut String, e: &Explanation, width: usize, operations_max: usize) {
-    if !e.story.is_empty() {
-        section(out, "What happened");
-        for beat in &e.story {
-            let time = seconds(beat.t).to_string();
-            wrap(out, &format!("  {time:>9}  "), &beat.text, width);
+        Some(dir) => {
+            let _ = writeln!(out, "  kept in {}", printable(dir));
         }
+        None => out.push_str("  no run directory was written\n"),
     }
-    argument(out, &e.operations, &e.facts, width, operations_max);
-    if !e.others.is_empty() {
-        section(out, "In the same run");
-        for other in &e.others {
-            wrap(out, &format!("  {}: ", other.check), &other.sentence, width);
-        }
-    }
-}
-
-fn argument(out: &mut String, ops: &[OpRow], facts: &[Fact], width: usize, max: usize) {
-    if !ops.is_empty() {
-        section(out, "The operations that show it");
-        operations(out, ops, width, max);
-    }
-    if !facts.is_empty() {
-        section(out, "Why");
-        let longest = facts.iter().map(|f| f.subject.chars().count()).max();
-        let room = longest.unwrap_or(0).min(width / 3);
-        for fact in facts {
-            let subject = cut(&printable(&fact.subject), room);
-            wrap(out, &format!("  {subject:<room$}  "), &fact.text, width);
-        }
-    }
-}
-
-fn operations(out: &mut String, ops: &[OpRow], width: usize, max: usize) {
-    let columns = [
-        Column::right("op"),
-        Column::left("client"),
-        Column::left("asked"),
-        Column::right("sent"),
-        Column::right("returned"),
-        Column::left("operation").shrinking(),
-        Column::left("result").shrinking(),
-    ];
-    let shown = ops.len().min(max);
-    let rows: Vec<Vec<String>> = ops[ops.len() - shown..]
-        .iter()
-        .map(|op| {
-            let returned = op
-                .ret
-                .map_or("never".to_owned(), |t| seconds(t).to_string());
-            vec![
-                format!("#{}", op.id),
-                format!("c{}", op.client),
-                format!("n{}", op.member),
-                seconds(op.invoke).to_string(),
-                returned,
-                op.call.clone(),
-                op.result.clone(),
-            ]
-        })
-        .collect();
-    let left_out = (ops.len() - shown) as u64;
-    if left_out > 0 {
-        let _ = writeln!(
-            out,
-            "  the last {shown}; {} before them in witness.json",
-            count(left_out)
-        );
-    }
-    table(out, &columns, &rows, width);
-}
-
-fn section(out: &mut String, title: &str) {
-    let _ = writeln!(out, "\n  {}", paint(DIM, title));
 }
 
 fn further(
@@ -477,8 +295,11 @@ fn troubles(out: &mut String, totals: &Totals, width: usize) {
     if !totals.inconclusive.is_empty() {
         out.push('\n');
         let _ = writeln!(out, "{}", paint(UNSURE, "UNKNOWN, which is not a pass"));
-        for (reason, runs) in totals.inconclusive.iter().take(TEXTS_MAX) {
-            let lead = format!("  {}: ", plural(*runs, "run"));
+        for (reason, unproved) in totals.inconclusive.iter().take(TEXTS_MAX) {
+            let lead = match unproved.runs {
+                1 => format!("  {}: ", unproved.first),
+                n => format!("  {} and {} more: ", unproved.first, count(n - 1)),
+            };
             wrap(out, &lead, reason, width);
         }
         let left_out = totals.inconclusive.len().saturating_sub(TEXTS_MAX);
@@ -527,23 +348,21 @@ fn verdict(out: &mut String, totals: &Totals) {
         130 => (UNSURE, "INTERRUPTED"),
         _ => (BAD, "FAIL"),
     };
-    let mut parts = vec![format!(
-        "{} of {} passed",
-        count(all.pass),
-        plural(all.runs, "run")
-    )];
-    for (n, verdict) in [
-        (all.fail, RunVerdict::Fail),
-        (all.inconclusive, RunVerdict::Inconclusive),
-    ] {
-        match (n, verdict) {
-            (0, _) => {}
-            (n, RunVerdict::Fail) => parts.push(format!("{} failed", count(n))),
-            (n, _) => parts.push(format!("{} unknown", count(n))),
-        }
+    let mut parts = vec![format!("{} passed", count(all.pass))];
+    if all.fail > 0 {
+        parts.push(format!("{} failed", count(all.fail)));
     }
-    parts.push(duration(finished.wall_ms));
-    let _ = writeln!(out, "\n{}  {}", paint(style, word), parts.join(", "));
+    if all.inconclusive > 0 {
+        parts.push(format!("{} unknown", count(all.inconclusive)));
+    }
+    let _ = writeln!(
+        out,
+        "\n{}  {}: {}; {}",
+        paint(style, word),
+        plural(all.runs, "run"),
+        parts.join(", "),
+        duration(finished.wall_ms)
+    );
     if let Some(why) = &finished.stopped {
         let _ = writeln!(out, "  stopped early: {}", printable(why));
     }
@@ -553,16 +372,5 @@ fn verdict(out: &mut String, totals: &Totals) {
             "  exit {}: {}",
             finished.exit.code, finished.exit.meaning
         );
-    }
-}
-
-/// Lines to copy: whole, whatever the width, with what each is good for.
-fn commands(out: &mut String, commands: &[(String, String)]) {
-    let longest = commands.iter().map(|(c, _)| c.chars().count()).max();
-    let room = longest.unwrap_or(0);
-    for (command, good_for) in commands {
-        let aligned = format!("{command:<room$}");
-        let note = paint(DIM, format!("# {good_for}"));
-        let _ = writeln!(out, "  {aligned}  {note}");
     }
 }

@@ -4,7 +4,7 @@
 use crate::describe;
 use crate::explanation::Beat;
 use squall_api::Role;
-use squall_record::{Event, FaultPhase, Kind, Op, Outcome, Witness, seconds};
+use squall_record::{Event, FaultPhase, Kind, Op, Outcome, Why, Witness, seconds};
 use std::cmp::Reverse;
 
 /// A story is read, not searched.
@@ -25,10 +25,12 @@ pub(crate) fn tell(witness: &Witness, events: &[Event]) -> Vec<Beat> {
     let begin = first_op.unwrap_or(witness.t).saturating_sub(BEFORE);
     let open_faults = faults_open_at(events, begin);
 
+    let before = leader_before(events, begin);
+
     let mut candidates: Vec<(Weight, Beat)> = Vec::new();
     for event in events.iter().filter(|e| e.t <= witness.t) {
-        let still_open = open_faults.contains(&event.seq);
-        if event.t < begin && !still_open {
+        let still_holds = open_faults.contains(&event.seq) || before == Some(event.seq);
+        if event.t < begin && !still_holds {
             continue;
         }
         if let Some(weight) = weigh(event, witness) {
@@ -93,6 +95,21 @@ fn faults_open_at(events: &[Event], t: u64) -> Vec<u64> {
     open.into_iter().map(|(_, seq)| seq).collect()
 }
 
+/// `seq` of the last election before `t`: who led when the story begins.
+fn leader_before(events: &[Event], t: u64) -> Option<u64> {
+    let elected = |event: &&Event| {
+        matches!(
+            event.kind,
+            Kind::Role {
+                role: Role::Leader,
+                ..
+            }
+        )
+    };
+    let earlier = events.iter().take_while(|event| event.t < t);
+    earlier.filter(elected).last().map(|event| event.seq)
+}
+
 /// Elections come in storms; the last few of a kind explain the rest.
 fn keep_latest_alike(candidates: &mut Vec<(Weight, Beat)>) {
     let mut kinds: Vec<(&'static str, usize)> = Vec::new();
@@ -137,33 +154,122 @@ fn operations(witness: &Witness) -> Vec<(Weight, Beat)> {
 
 fn beat_of_op(op: &Op) -> Beat {
     let call = describe::call(&op.call);
-    let (t, text) = match (&op.outcome, op.ret) {
-        (Outcome::Ok(_), Some(ret)) => (
-            ret,
-            format!(
-                "c{} is told by n{}: {call} gave {} (sent at {})",
-                op.client,
-                op.member,
-                describe::outcome(op),
-                seconds(op.invoke)
-            ),
-        ),
-        (_, ret) => (
-            ret.unwrap_or(op.invoke),
-            format!(
-                "c{} sent {call} to n{} at {}: {}",
-                op.client,
-                op.member,
-                seconds(op.invoke),
-                describe::outcome(op)
-            ),
-        ),
+    let (client, member) = (op.client, op.member);
+    let text = match &op.outcome {
+        Outcome::Ok(_) => {
+            let answer = describe::outcome(op);
+            format!("n{member} answers c{client}'s {call} with {answer}")
+        }
+        Outcome::Refused(status) => {
+            format!("n{member} refuses c{client}'s {call}: {}", status.message)
+        }
+        Outcome::Unknown(why) => {
+            let sent = seconds(op.invoke);
+            let asked = format!("c{client}'s {call}, sent to n{member} at {sent}");
+            match why {
+                Why::Timeout => format!("no answer in time to {asked}"),
+                Why::Reset => format!("the connection breaks before an answer to {asked}"),
+                Why::Status(status) => {
+                    format!("\"{}\" leaves open what came of {asked}", status.message)
+                }
+                Why::RunEnded => format!("the run ends before an answer to {asked}"),
+            }
+        }
     };
     Beat {
-        t,
+        t: op.ret.unwrap_or(op.invoke),
         seq: None,
         op: Some(op.id),
         node: Some(op.member),
         text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use squall_record::RunPhase;
+
+    fn event(seq: u64, seconds: u64, node: u64, kind: Kind) -> Event {
+        Event {
+            seq,
+            t: seconds * 1_000_000_000,
+            node: Some(node),
+            cause: None,
+            kind,
+        }
+    }
+
+    fn leader(term: u64) -> Kind {
+        Kind::Role {
+            role: Role::Leader,
+            term,
+            leader: 1,
+        }
+    }
+
+    fn witness(seconds: u64) -> Witness {
+        Witness {
+            guarantee: String::new(),
+            sentence: String::new(),
+            t: seconds * 1_000_000_000,
+            node: Some(1),
+            ops: Vec::new(),
+            facts: Vec::new(),
+            class: String::new(),
+        }
+    }
+
+    fn told(witness: &Witness, events: &[Event]) -> Vec<u64> {
+        tell(witness, events).iter().filter_map(|b| b.seq).collect()
+    }
+
+    #[test]
+    fn what_began_long_ago_and_still_holds_belongs_to_the_story() {
+        let fault = |phase| Kind::Fault {
+            fault: 4,
+            phase,
+            label: "cut".into(),
+            what: "partition n1 | n2 n3".into(),
+        };
+        let events = [
+            event(
+                0,
+                0,
+                1,
+                Kind::Phase {
+                    phase: RunPhase::Boot,
+                },
+            ),
+            event(1, 1, 1, leader(1)),
+            event(2, 2, 1, leader(2)),
+            event(3, 3, 1, fault(FaultPhase::Start)),
+            event(9, 40, 1, Kind::Paused),
+        ];
+        assert_eq!(told(&witness(50), &events), [2, 3, 9]);
+        let healed = [&events[..4], &[event(5, 9, 1, fault(FaultPhase::End))]].concat();
+        assert_eq!(told(&witness(50), &healed), [2]);
+    }
+
+    #[test]
+    fn a_storm_of_elections_does_not_drown_the_power_loss() {
+        let mut events = vec![event(
+            0,
+            40,
+            1,
+            Kind::Crashed {
+                disk: "lost".into(),
+                unsynced_sectors: 9,
+                lost_sectors: 4,
+            },
+        )];
+        events.extend((1..200).map(|i| event(i, 41, 2, leader(i))));
+        events.push(event(200, 60, 2, leader(999)));
+        let seqs = told(&witness(45), &events);
+        assert_eq!(
+            seqs,
+            [0, 197, 198, 199],
+            "nothing after the failure is told"
+        );
     }
 }

@@ -25,8 +25,8 @@ pub struct Totals {
     pub findings_left_out: u64,
     /// Hunts for planted bugs.
     pub hunts: Vec<Hunted>,
-    /// Why runs proved nothing, by how many runs gave each reason.
-    pub inconclusive: BTreeMap<String, u64>,
+    /// Why runs proved nothing: each reason, and which runs gave it.
+    pub inconclusive: BTreeMap<String, Unproved>,
     /// Runs whose second run differed, as `scenario@seed`.
     pub nondeterministic: Vec<String>,
     /// Runs that were run twice.
@@ -47,6 +47,15 @@ pub struct Counted<T> {
     /// The first of them.
     #[serde(flatten)]
     pub first: T,
+}
+
+/// Runs that proved nothing for the same reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Unproved {
+    /// How many.
+    pub runs: u64,
+    /// The first of them, as `scenario@seed`.
+    pub first: String,
 }
 
 /// The counts of one scenario, or of all.
@@ -134,9 +143,15 @@ impl Totals {
         }
         if run.verdict() == RunVerdict::Inconclusive {
             for reason in run.reasons() {
-                if self.inconclusive.len() < TEXTS_MAX || self.inconclusive.contains_key(&reason) {
-                    *self.inconclusive.entry(reason).or_default() += 1;
+                if self.inconclusive.len() >= TEXTS_MAX && !self.inconclusive.contains_key(&reason)
+                {
+                    continue;
                 }
+                let unproved = self.inconclusive.entry(reason).or_insert_with(|| Unproved {
+                    runs: 0,
+                    first: format!("{name}@{}", run.summary.seed),
+                });
+                unproved.runs += 1;
             }
         }
     }
