@@ -224,8 +224,6 @@ fn schedule() -> impl Strategy<Value = (u64, Vec<Event>)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, max_shrink_iters: 20_000, ..ProptestConfig::default() })]
-
     #[test]
     fn promises_hold_whatever_happens((n, events) in schedule()) {
         let mut run = Run::new(n, None);
