@@ -5,4 +5,5 @@ mod crash;
 mod crash_disk;
 mod golden;
 mod lane;
+mod members;
 mod model;

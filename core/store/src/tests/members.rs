@@ -1,0 +1,252 @@
+//! Whole members, both lanes each, on a network that loses nothing but what a
+//! test cuts off.
+
+use super::bench::{IntoOp as _, config, del, env, get, put, replies, show, txn};
+use super::crash_disk::CrashDisk;
+use crate::{ApplyLane, RaftLane};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng as _;
+use squall_api::{
+    Config, Effect, Effects, Env, Input, Machine as _, NoStamp, Now, ReqId, Request, Response,
+    SessionId, Status, pb,
+};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+const MILLISECOND: u64 = 1_000_000;
+
+#[derive(Clone, Copy, PartialEq)]
+enum Lane {
+    Raft,
+    Apply,
+}
+
+struct Member {
+    disk: CrashDisk,
+    raft: RaftLane,
+    apply: ApplyLane,
+}
+
+struct Cluster {
+    members: BTreeMap<u64, Member>,
+    inputs: VecDeque<(u64, Lane, Input)>,
+    answers: BTreeMap<ReqId, Result<Response, Status>>,
+    cut_off: BTreeSet<u64>,
+    marks: BTreeSet<&'static str>,
+    now: Now,
+    last_req: u64,
+}
+
+fn member_config(id: u64) -> Config {
+    Config {
+        id,
+        snapshot_entries: 10,
+        catch_up_entries: 5,
+        backend_commit_entries: 4,
+        ..config()
+    }
+}
+
+fn open(id: u64, incarnation: u64, disk: CrashDisk, now: Now) -> Member {
+    let env = Env {
+        rng: ChaCha8Rng::seed_from_u64(id + 100 * incarnation),
+        ..env(&disk.shared(), member_config(id))
+    };
+    let (raft, apply) = crate::open(env, now).unwrap();
+    Member { disk, raft, apply }
+}
+
+impl Cluster {
+    fn new() -> Cluster {
+        let now = Now::default();
+        let members = [1, 2, 3].map(|id| (id, open(id, 0, CrashDisk::default(), now)));
+        let mut cluster = Cluster {
+            members: members.into(),
+            inputs: VecDeque::new(),
+            answers: BTreeMap::new(),
+            cut_off: BTreeSet::new(),
+            marks: BTreeSet::new(),
+            now,
+            last_req: 0,
+        };
+        cluster.run(4_000);
+        cluster
+    }
+
+    /// Lets `milliseconds` pass.
+    fn run(&mut self, milliseconds: u64) {
+        for _ in 0..milliseconds {
+            self.now.mono += MILLISECOND;
+            for (&id, member) in &self.members {
+                if member.raft.deadline().is_some_and(|at| at <= self.now.mono) {
+                    self.inputs.push_back((id, Lane::Raft, Input::Deadline));
+                }
+                if member
+                    .apply
+                    .deadline()
+                    .is_some_and(|at| at <= self.now.mono)
+                {
+                    self.inputs.push_back((id, Lane::Apply, Input::Deadline));
+                }
+                for (sync, result) in member.disk.finish_syncs() {
+                    let input = Input::Synced { id: sync, result };
+                    self.inputs.push_back((id, Lane::Raft, input));
+                }
+            }
+            while let Some((id, lane, input)) = self.inputs.pop_front() {
+                self.step(id, lane, input);
+            }
+        }
+    }
+
+    fn step(&mut self, id: u64, lane: Lane, input: Input) {
+        let mut fx = Effects::new(Arc::new(NoStamp));
+        let member = self.members.get_mut(&id).unwrap();
+        let (outcome, other) = match lane {
+            Lane::Raft => (member.raft.step(self.now, input, &mut fx), Lane::Apply),
+            Lane::Apply => (member.apply.step(self.now, input, &mut fx), Lane::Raft),
+        };
+        outcome.unwrap();
+        let effects: Vec<Effect> = fx.drain().map(|(_, effect)| effect).collect();
+        for (req, result) in replies(&effects) {
+            let before = self.answers.insert(req, result);
+            assert!(before.is_none(), "{req:?} was answered twice");
+        }
+        for effect in effects {
+            match effect {
+                Effect::Send(frame) => {
+                    if !self.cut_off.contains(&id) && !self.cut_off.contains(&frame.to) {
+                        let input = Input::Peer(frame.clone());
+                        self.inputs.push_back((frame.to, Lane::Raft, input));
+                    }
+                }
+                Effect::Lane(msg) => self.inputs.push_back((id, other, Input::Lane(msg))),
+                Effect::Mark(mark) => {
+                    self.marks.insert(mark);
+                }
+                Effect::Reply { .. } | Effect::View(_) => {}
+            }
+        }
+    }
+
+    fn call(&mut self, member: u64, req: Request) -> String {
+        self.last_req += 1;
+        let id = ReqId(self.last_req);
+        let session = SessionId(member);
+        let input = Input::Request { id, session, req };
+        self.inputs.push_back((member, Lane::Apply, input));
+        for _ in 0..8_000 {
+            if let Some(answer) = self.answers.remove(&id) {
+                return answer.map_or_else(|status| status.to_string(), |r| show(&r));
+            }
+            self.run(1);
+        }
+        panic!("{id:?} was not answered in 8 seconds");
+    }
+
+    fn hashes(&mut self) -> BTreeSet<String> {
+        (1..=3)
+            .map(|id| {
+                self.last_req += 1;
+                let req = ReqId(self.last_req);
+                let input = Input::Request {
+                    id: req,
+                    session: SessionId(id),
+                    req: Request::HashKv(pb::HashKvRequest::default()),
+                };
+                self.step(id, Lane::Apply, input);
+                match self.answers.remove(&req) {
+                    Some(Ok(Response::HashKv(r))) => format!("{} at {}", r.hash, r.hash_revision),
+                    other => panic!("{other:?}"),
+                }
+            })
+            .collect()
+    }
+
+    fn restart(&mut self, id: u64, fate: u64) {
+        let old = self.members.remove(&id).unwrap();
+        old.disk.fail_at(0);
+        let disk = old.disk.after_power_loss(fate);
+        self.inputs.retain(|(to, ..)| *to != id);
+        self.members.insert(id, open(id, fate + 1, disk, self.now));
+    }
+}
+
+fn put_req(i: u64) -> Request {
+    Request::Put(put(&format!("k{}", i % 7), &i.to_string()))
+}
+
+#[test]
+fn every_member_serves_reads_and_writes_of_one_history() {
+    let mut cluster = Cluster::new();
+    for i in 0..12 {
+        let writer = i % 3 + 1;
+        let reader = (i + 1) % 3 + 1;
+        assert_eq!(cluster.call(writer, put_req(i)), format!("{}: put", i + 2));
+        let got = cluster.call(reader, Request::Range(get(&format!("k{}", i % 7), "")));
+        assert!(got.contains(&format!("={i}(")), "{got} after put {i}");
+    }
+    let read = txn(vec![], vec![get("k1", "").op()], vec![]);
+    let got = cluster.call(2, Request::Txn(read));
+    assert_eq!(got, "13: then {13: [k1=8(3,10,2)] of 1}");
+    assert_eq!(
+        cluster.call(3, Request::DeleteRange(del("\0", "\0"))),
+        "14: deleted 7"
+    );
+    cluster.run(500);
+    assert_eq!(cluster.hashes().len(), 1);
+}
+
+#[test]
+fn a_member_that_was_cut_off_catches_up_from_a_snapshot() {
+    let mut cluster = Cluster::new();
+    cluster.call(1, put_req(0));
+    cluster.cut_off.insert(3);
+    for i in 1..60 {
+        let said = cluster.call(i % 2 + 1, put_req(i));
+        // Cutting off a leader costs an election, and some answers.
+        assert!(
+            said.ends_with("put") || said.starts_with("Unavailable"),
+            "{said}"
+        );
+    }
+    cluster.cut_off.clear();
+    cluster.run(5_000);
+    for mark in ["apply.took_snapshot", "apply.installed_snapshot"] {
+        assert!(cluster.marks.contains(mark), "{:?}", cluster.marks);
+    }
+    assert_eq!(cluster.hashes().len(), 1);
+    let said = cluster.call(3, put_req(60));
+    assert!(said.ends_with("put"), "{said}");
+}
+
+#[test]
+fn members_that_lose_power_lose_no_acknowledged_write() {
+    let mut cluster = Cluster::new();
+    let mut acknowledged = 0;
+    for round in 0..9 {
+        for i in 0..7 {
+            let value = round * 7 + i;
+            let said = cluster.call((value % 3) + 1, Request::Put(put(&format!("w{value}"), "")));
+            acknowledged += u64::from(said.ends_with("put"));
+        }
+        cluster.restart(round % 3 + 1, round);
+        cluster.run(4_000);
+    }
+    let everything = pb::RangeRequest {
+        count_only: true,
+        ..get("w", "x")
+    };
+    let said = cluster.call(1, Request::Range(everything));
+    let count: u64 = said.rsplit(' ').next().unwrap().parse().unwrap();
+    assert!(
+        acknowledged > 50,
+        "only {acknowledged} writes were answered"
+    );
+    assert!(
+        count >= acknowledged,
+        "{count} of {acknowledged} writes are there"
+    );
+    cluster.run(500);
+    assert_eq!(cluster.hashes().len(), 1);
+}
