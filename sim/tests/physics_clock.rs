@@ -55,6 +55,13 @@ fn a_change_of_drift_bends_the_clock_without_a_step() {
 }
 
 #[test]
+fn changes_of_drift_lose_no_part_of_a_nanosecond() {
+    let mut often = clock(300.0);
+    (0..20_000).for_each(|t| often.set_drift(t, 300.0));
+    assert_eq!(often.now(20_000), clock(300.0).now(20_000));
+}
+
+#[test]
 fn a_frozen_clock_shows_what_it_showed_and_reaches_nothing_more() {
     let mut clock = clock(0.0);
     let reached = clock.now(SECOND);

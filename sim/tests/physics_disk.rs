@@ -226,6 +226,24 @@ fn a_rename_between_directories_happens_in_both_or_in_neither() {
 }
 
 #[test]
+fn a_durable_rename_takes_along_what_the_other_directory_did_before() {
+    let disk = disk();
+    let mount = disk.mount();
+    durable(&mount, "a", b"a");
+    durable(&mount, "db/b", b"b");
+    mount.rename(Path::new("a"), Path::new("wal/a")).unwrap();
+    mount.rename(Path::new("db/b"), Path::new("wal/b")).unwrap();
+    mount.sync_dir(Path::new("db")).unwrap();
+    crash_after(&disk, 0, PowerLoss::Lost);
+    let mount = disk.mount();
+    assert_eq!(list(&mount, "wal"), ["wal/a", "wal/b"]);
+    assert_eq!(
+        [list(&mount, ""), list(&mount, "db")],
+        [Vec::<String>::new(), vec![]]
+    );
+}
+
+#[test]
 fn a_crash_cuts_the_timeline_inside_a_step() {
     let at = |at: u64, how| {
         let disk = disk();
@@ -332,8 +350,7 @@ fn a_dead_mount_changes_nothing_and_costs_nothing() {
     let mount = disk.mount();
     let file = durable(&mount, "db/a", b"a");
     crash_after(&disk, 0, PowerLoss::Kept);
-    let living = disk.mount();
-    for _ in 0..2 {
+    let try_everything = || {
         let (hash, stats, spent) = (disk.take_hash(), disk.stats(), disk.spent());
         assert!(file.write_at(0, b"b").is_err());
         assert!(file.read_at(0, &mut [0]).is_err());
@@ -349,7 +366,10 @@ fn a_dead_mount_changes_nothing_and_costs_nothing() {
             (hash, stats, spent)
         );
         assert_eq!(disk.take_started(), []);
-    }
+    };
+    try_everything();
+    let living = disk.mount();
+    try_everything();
     assert_eq!(content(&living, "db/a").unwrap(), b"a");
     // A handle that is dropped late does not close the living process's file.
     let removed = living.open(Path::new("db/a"), Open::Existing).unwrap();
@@ -413,6 +433,41 @@ fn a_crash_of_one_file_s_writes_does_not_decide_another_file_s_fate() {
         content(&disk.mount(), "wal/a").unwrap()
     };
     assert_eq!(run(0), run(20));
+}
+
+#[test]
+fn files_in_the_same_state_meet_different_fates() {
+    let disk = disk();
+    let mount = disk.mount();
+    let contents = ["wal/a", "db/a"].map(|path| {
+        let file = durable(&mount, path, &[b'0'; 512 * 64]);
+        file.write_at(0, &[b'1'; 512 * 64]).unwrap();
+        path
+    });
+    crash_after(&disk, 0, PowerLoss::Torn);
+    let mount = disk.mount();
+    let [wal, db] = contents.map(|path| content(&mount, path).unwrap());
+    assert_ne!(wal, db);
+}
+
+#[test]
+fn a_sector_beyond_the_length_that_survived_is_lost() {
+    for seed in 0..200 {
+        let params = DiskParams {
+            read: 0..=0,
+            write: 1..=1,
+            fsync: 1..=1,
+        };
+        let disk = NodeDisk::new(1, params, &Streams::new(seed));
+        let mount = disk.mount();
+        let file = durable(&mount, "db/a", &[b'0'; 100]);
+        file.write_at(2_048, &[b'1'; 512]).unwrap();
+        let report = crash_after(&disk, 0, PowerLoss::Torn);
+        assert_eq!(report.unsynced_sectors, 1);
+        let found = content(&disk.mount(), "db/a").unwrap();
+        let held = found.len() == 2_560 && found[2_048..] == [b'1'; 512];
+        assert_eq!(report.lost_sectors, u64::from(!held), "seed {seed}");
+    }
 }
 
 // --- costs ---
@@ -508,6 +563,23 @@ fn a_stall_lengthens_syncs_while_it_lasts() {
 }
 
 // --- determinism ---
+
+#[test]
+fn files_have_costs_of_their_own() {
+    let params = DiskParams {
+        read: 0..=0,
+        write: 1..=1_000_000,
+        fsync: 1..=1,
+    };
+    let disk = NodeDisk::new(1, params, &Streams::new(1));
+    let mount = disk.mount();
+    let costs = ["db/a", "db/b", "wal/a"].map(|path| {
+        let before = mount.spent();
+        create(&mount, path);
+        mount.spent() - before
+    });
+    assert_eq!(BTreeSet::from(costs).len(), costs.len(), "{costs:?}");
+}
 
 /// Some writes to two files; how many to the second is up to the caller.
 fn two_files(seed: u64, other_writes: u64) -> (Vec<u64>, u64) {

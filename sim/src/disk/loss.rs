@@ -1,6 +1,7 @@
 //! What a power loss leaves of a file.
 
 use super::inode::{ChangeKind, Inode};
+use super::pages::PAGE;
 use crate::rng::{Draw, Keyed};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,19 +10,12 @@ pub(super) const SECTOR: u64 = 512;
 
 type Sector = [u8; SECTOR as usize];
 
-/// One change's part in a sector.
-struct Version {
-    /// The change's place among the pending ones.
-    change: usize,
-    kind: VersionKind,
-}
+/// What pending writes made of a sector: each write's place among the pending
+/// changes, and the sector as it left it.
+type Writes = Vec<(usize, Box<Sector>)>;
 
-enum VersionKind {
-    /// The sector as a write left it.
-    Written(Box<Sector>),
-    /// A truncation that kept so many bytes of it.
-    Cut(usize),
-}
+/// A pending change that made the file shorter: its place, and the new length.
+type Truncation = (usize, u64);
 
 /// The sectors that pending writes touched.
 pub(super) fn unsynced_sectors(inode: &Inode) -> u64 {
@@ -57,8 +51,9 @@ pub(super) fn lose(inode: &mut Inode) {
 pub(super) fn tear(inode: &mut Inode, draws: &mut Keyed) -> u64 {
     let all = inode.pending.len();
     let last_len = inode.len;
-    let mut sectors: BTreeMap<u64, Vec<Version>> = BTreeMap::new();
-    // The changes of length: (place, length after it), the last one first.
+    let mut sectors: BTreeMap<u64, Writes> = BTreeMap::new();
+    let mut truncations: Vec<Truncation> = Vec::new();
+    // The changes of length: (place, length after it).
     let mut lengths: Vec<(usize, u64)> = Vec::new();
     while let Some(change) = inode.pending.back() {
         let place = inode.pending.len() - 1;
@@ -67,22 +62,16 @@ pub(super) fn tear(inode: &mut Inode, draws: &mut Keyed) -> u64 {
                 for sector in touched(*offset, *len) {
                     let mut bytes = Box::new([0; SECTOR as usize]);
                     inode.pages.read(sector * SECTOR, bytes.as_mut_slice());
-                    sectors.entry(sector).or_default().push(Version {
-                        change: place,
-                        kind: VersionKind::Written(bytes),
-                    });
+                    sectors.entry(sector).or_default().push((place, bytes));
                 }
             }
             ChangeKind::SetLen { len, pages } => {
-                for (page, bytes) in pages {
-                    for sector in touched(*page as u64 * bytes.len() as u64, bytes.len() as u64) {
-                        let keep = len.saturating_sub(sector * SECTOR);
-                        if keep < SECTOR {
-                            sectors.entry(sector).or_default().push(Version {
-                                change: place,
-                                kind: VersionKind::Cut(keep as usize),
-                            });
-                        }
+                if *len < change.old_len {
+                    truncations.push((place, *len));
+                }
+                for (page, _) in pages {
+                    for sector in touched(*page as u64 * PAGE, PAGE) {
+                        sectors.entry(sector).or_default();
                     }
                 }
             }
@@ -94,6 +83,7 @@ pub(super) fn tear(inode: &mut Inode, draws: &mut Keyed) -> u64 {
         }
     }
     lengths.reverse();
+    truncations.reverse();
 
     let mut draw = draws.next();
     let kept_lengths = biased_prefix(&mut draw, lengths.len());
@@ -107,36 +97,18 @@ pub(super) fn tear(inode: &mut Inode, draws: &mut Keyed) -> u64 {
     let prefix = lengths.get(kept_lengths).map_or(all, |(place, _)| *place);
 
     let mut lost = 0;
-    for (sector, mut versions) in sectors {
-        versions.reverse();
+    for (sector, mut writes) in sectors {
+        writes.reverse();
         let start = sector * SECTOR;
         let mut durable = [0; SECTOR as usize];
         inode.pages.read(start, &mut durable);
-        let written = versions
-            .iter()
-            .any(|version| matches!(version.kind, VersionKind::Written(_)));
-        let mut candidates = vec![durable];
-        let mut reachable = true;
-        for version in versions {
-            match version.kind {
-                VersionKind::Written(bytes) => candidates.push(*bytes),
-                VersionKind::Cut(keep) if version.change < prefix => {
-                    for candidate in &mut candidates {
-                        candidate[keep..].fill(0);
-                    }
-                }
-                VersionKind::Cut(_) => {
-                    reachable = false;
-                    break;
-                }
-            }
-        }
-        let (bytes, newest) = pick(&mut draws.next(), &candidates, keep, tear);
+        let (legal, reachable) = candidates(start, durable, &writes, &truncations, prefix);
+        let (bytes, newest) = pick(&mut draws.next(), &legal, keep, tear);
         if bytes != durable {
             inode.pages.write(start, &bytes);
         }
         let whole = len >= last_len.min(start + SECTOR);
-        if written && !(newest && reachable && whole) {
+        if !writes.is_empty() && !(newest && reachable && whole) {
             lost += 1;
         }
     }
@@ -153,6 +125,36 @@ pub(super) fn biased_prefix(draw: &mut Draw, n: usize) -> usize {
         1 => n,
         _ => place,
     }
+}
+
+/// What the sector at `start` may hold whole, oldest first, if changes of length
+/// happened up to `prefix`; and whether its last write is among that.
+fn candidates(
+    start: u64,
+    durable: Sector,
+    writes: &Writes,
+    truncations: &[Truncation],
+    prefix: usize,
+) -> (Vec<Sector>, bool) {
+    let mut candidates = vec![durable];
+    let mut writes = writes.iter().peekable();
+    for (place, len) in truncations {
+        let keep = len.saturating_sub(start);
+        if keep >= SECTOR {
+            continue;
+        }
+        while let Some((_, bytes)) = writes.next_if(|(write, _)| write < place) {
+            candidates.push(**bytes);
+        }
+        if *place >= prefix {
+            return (candidates, writes.peek().is_none());
+        }
+        for candidate in &mut candidates {
+            candidate[keep as usize..].fill(0);
+        }
+    }
+    candidates.extend(writes.map(|(_, bytes)| **bytes));
+    (candidates, true)
 }
 
 /// What a sector holds, given what it may hold, oldest first; and whether that

@@ -497,3 +497,35 @@ fn fits(offset: u64, len: u64) -> io::Result<()> {
         )),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_removed_file_is_forgotten_once_no_crash_can_bring_it_back() {
+        let params = DiskParams {
+            read: 1..=1,
+            write: 1..=1,
+            fsync: 1..=1,
+        };
+        let mut state = State::new(1, params, Streams::new(1));
+        state.mount();
+        let path = Path::new("wal/a");
+        let kept = |state: &State| state.files.iter().flatten().count();
+        let ino = state.open(path, Open::New).unwrap();
+        state.close(ino);
+        state.sync_dir(Path::new("wal")).unwrap();
+        state.remove(path).unwrap();
+        state.begin_step(10);
+        assert_eq!(kept(&state), 1, "its name is still durable");
+        state.sync_dir(Path::new("wal")).unwrap();
+        assert_eq!(
+            kept(&state),
+            1,
+            "a crash may come before the sync has ended"
+        );
+        state.begin_step(20);
+        assert_eq!(kept(&state), 0);
+    }
+}
