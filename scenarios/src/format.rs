@@ -77,7 +77,7 @@ impl Scenario {
         text: &str,
         overrides: &[String],
     ) -> Result<Scenario, ScenarioError> {
-        let one = |diagnostic| ScenarioError::of(vec![diagnostic]);
+        let one = |diagnostic: Box<Diagnostic>| ScenarioError::of(vec![*diagnostic]);
         let mut doc = Document::parse(source_name, text).map_err(one)?;
         for assignment in overrides {
             doc.set(assignment).map_err(one)?;

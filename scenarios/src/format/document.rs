@@ -57,7 +57,10 @@ pub(super) struct Entry {
 #[derive(Debug, Clone)]
 pub(super) struct Problem {
     pub(super) place: Place,
+    /// Without its subject, if `unnamed`.
     pub(super) message: String,
+    /// The message lacks its subject: the key, which the value does not know.
+    pub(super) unnamed: bool,
     pub(super) expected: String,
     pub(super) notes: Vec<String>,
 }
@@ -71,9 +74,31 @@ impl Problem {
         Problem {
             place: place.clone(),
             message: message.into(),
+            unnamed: false,
             expected: expected.into(),
             notes: Vec::new(),
         }
+    }
+
+    /// Something wrong with a value that goes by its key: `message` goes on
+    /// from there.
+    pub(super) fn of_value(
+        place: &Place,
+        message: impl Into<String>,
+        expected: impl Into<String>,
+    ) -> Problem {
+        Problem {
+            unnamed: true,
+            ..Problem::new(place, message, expected)
+        }
+    }
+
+    /// Gives the message its subject, if it lacks one.
+    pub(super) fn named(mut self, key: &str) -> Problem {
+        if std::mem::take(&mut self.unnamed) {
+            self.message = format!("`{key}` {}", self.message);
+        }
+        self
     }
 
     pub(super) fn note(mut self, note: impl Into<String>) -> Problem {
@@ -84,8 +109,8 @@ impl Problem {
 
 impl Document {
     /// Parses `text`; an error is one of TOML's own.
-    pub(super) fn parse(name: &str, text: &str) -> Result<Document, Diagnostic> {
-        let table = DeTable::parse(text).map_err(|e| syntax_error(name, text, &e, 0))?;
+    pub(super) fn parse(name: &str, text: &str) -> Result<Document, Box<Diagnostic>> {
+        let table = DeTable::parse(text).map_err(|e| Box::new(syntax_error(name, text, &e, 0)))?;
         let span = table.span();
         let root = node(0, 0, Spanned::new(span, DeValue::Table(table.into_inner())));
         Ok(Document {
@@ -99,7 +124,7 @@ impl Document {
 
     /// Applies one override, `path.to.key=value`. The value is TOML; what is no
     /// TOML value is taken as a string, so that durations need no quotes.
-    pub(super) fn set(&mut self, assignment: &str) -> Result<(), Diagnostic> {
+    pub(super) fn set(&mut self, assignment: &str) -> Result<(), Box<Diagnostic>> {
         let source = self.sources.len();
         self.sources.push(Source {
             name: OVERRIDE.into(),
@@ -109,7 +134,11 @@ impl Document {
         let Some((path, text)) = assignment.split_once('=') else {
             let whole = at(0..assignment.len());
             let expected = "expected `path.to.key=value`";
-            return Err(self.locate(Problem::new(&whole, "an override needs a value", expected)));
+            return Err(Box::new(self.locate(Problem::new(
+                &whole,
+                "an override needs a value",
+                expected,
+            ))));
         };
         let offset = path.len() + 1;
         let place = at(offset..assignment.len());
@@ -119,7 +148,7 @@ impl Document {
                 node(source, offset + indent, value)
             }
             Err(e) if text.trim().starts_with(['"', '\'', '[', '{']) => {
-                return Err(syntax_error(OVERRIDE, assignment, &e, offset));
+                return Err(Box::new(syntax_error(OVERRIDE, assignment, &e, offset)));
             }
             Err(_) => Node {
                 place: place.clone(),
@@ -130,10 +159,15 @@ impl Document {
         let mut start = 0;
         for key in path.split('.') {
             let key_place = at(start..start + key.len());
+            if key.trim().is_empty() {
+                let expected = "expected `path.to.key=value`";
+                let problem = Problem::new(&key_place, "there is no key here", expected);
+                return Err(Box::new(self.locate(problem)));
+            }
             start += key.len() + 1;
             into = match step(into, key.trim(), &key_place, &place) {
                 Ok(next) => next,
-                Err(problem) => return Err(self.locate(problem)),
+                Err(problem) => return Err(Box::new(self.locate(problem))),
             };
         }
         *into = value;
@@ -142,6 +176,7 @@ impl Document {
 
     /// Gives a problem its line.
     pub(super) fn locate(&self, problem: Problem) -> Diagnostic {
+        debug_assert!(!problem.unnamed, "nobody named: {}", problem.message);
         let Place { source, span } = problem.place;
         let Source { name, text } = &self.sources[source];
         let mut diagnostic = Diagnostic::new(name, text, span, problem.message, problem.expected);

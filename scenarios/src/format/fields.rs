@@ -58,7 +58,8 @@ impl<'a> Fields<'a> {
 
     /// A value that may be left out.
     pub(super) fn optional<T: Read>(&self, key: &str) -> Result<Option<T>, Problem> {
-        self.entry(key).map(|e| T::read(&e.node)).transpose()
+        let read = |entry: &Entry| T::read(&entry.node).map_err(|p| p.named(key));
+        self.entry(key).map(read).transpose()
     }
 
     /// A value that is `default` where it is left out.
@@ -130,8 +131,8 @@ fn closest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
 
 /// That a value is of the wrong kind.
 pub(super) fn wrong_kind(node: &Node, expected: &str) -> Problem {
-    let found = format!("this is {}", node.value.kind());
-    Problem::new(&node.place, found, format!("expected {expected}"))
+    let found = format!("is {}", node.value.kind());
+    Problem::of_value(&node.place, found, format!("expected {expected}"))
 }
 
 impl Read for String {
@@ -156,9 +157,9 @@ impl Read for i64 {
     fn read(node: &Node) -> Result<i64, Problem> {
         match &node.value {
             Value::Integer(Some(i)) => Ok(*i),
-            Value::Integer(None) => Err(Problem::new(
+            Value::Integer(None) => Err(Problem::of_value(
                 &node.place,
-                "this number is too large",
+                "is too large",
                 "expected less than 2^63",
             )),
             _ => Err(wrong_kind(node, "an integer")),
@@ -169,7 +170,7 @@ impl Read for i64 {
 impl Read for u64 {
     fn read(node: &Node) -> Result<u64, Problem> {
         u64::try_from(i64::read(node)?)
-            .map_err(|_| Problem::new(&node.place, "this number is negative", "expected 0 or more"))
+            .map_err(|_| Problem::of_value(&node.place, "is negative", "expected 0 or more"))
     }
 }
 
@@ -177,7 +178,7 @@ impl Read for u32 {
     fn read(node: &Node) -> Result<u32, Problem> {
         u32::try_from(u64::read(node)?).map_err(|_| {
             let expected = format!("expected at most {}", u32::MAX);
-            Problem::new(&node.place, "this number is too large", expected)
+            Problem::of_value(&node.place, "is too large", expected)
         })
     }
 }
@@ -187,9 +188,9 @@ impl Read for f64 {
         match &node.value {
             Value::Integer(Some(i)) => Ok(*i as f64),
             Value::Float(Some(f)) if f.is_finite() => Ok(*f),
-            Value::Integer(None) | Value::Float(_) => Err(Problem::new(
+            Value::Integer(None) | Value::Float(_) => Err(Problem::of_value(
                 &node.place,
-                "this is no finite number",
+                "is no finite number",
                 "expected a number",
             )),
             _ => Err(wrong_kind(node, "a number")),

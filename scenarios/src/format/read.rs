@@ -77,12 +77,9 @@ fn list<T>(
 }
 
 fn schema(fields: &Fields<'_>) -> Result<(), Problem> {
-    let found: i64 = match fields.entry("schema") {
-        Some(entry) => i64::read(&entry.node)?,
-        None => {
-            let missing = fields.missing("schema");
-            return Err(missing.note(format!("a scenario begins with: schema = {SCHEMA}")));
-        }
+    let Some(found) = fields.optional::<i64>("schema")? else {
+        let missing = fields.missing("schema");
+        return Err(missing.note(format!("a scenario begins with: schema = {SCHEMA}")));
     };
     let place = &fields.entry("schema").expect("it was just read").node.place;
     match found {
@@ -322,7 +319,7 @@ fn fault(node: &Node) -> Result<Fault, Problem> {
                 .missing("for")
                 .note("it says how long the fault lasts"));
         }
-        (Some(entry), _) => Some(Between::read(&entry.node)?),
+        (Some(_), _) => fields.optional("for")?,
     };
     Ok(Fault {
         label: fields.or("label", String::new())?,
@@ -407,10 +404,10 @@ impl Read for Partition {
 
 fn split(node: &Node) -> Result<Partition, Problem> {
     match &node.value {
-        Value::Array(sides) if sides.len() == 2 => Ok(Partition::Split(
-            Selector::read(&sides[0])?,
-            Selector::read(&sides[1])?,
-        )),
+        Value::Array(sides) if sides.len() == 2 => {
+            let side = |i: usize| Selector::read(&sides[i]).map_err(|p| p.named("split"));
+            Ok(Partition::Split(side(0)?, side(1)?))
+        }
         _ => Err(Problem::new(
             &node.place,
             "a split has two sides",
@@ -497,16 +494,16 @@ fn check(node: &Node) -> Result<CheckSpec, Problem> {
             }
             Ok(CheckSpec::Raft)
         }
-        "durable" => switched_on(&entry.node, CheckSpec::Durable),
-        _ => switched_on(&entry.node, CheckSpec::ReplicasAgree),
+        "durable" => switched_on(&fields, entry, CheckSpec::Durable),
+        _ => switched_on(&fields, entry, CheckSpec::ReplicasAgree),
     }
 }
 
-fn switched_on(node: &Node, check: CheckSpec) -> Result<CheckSpec, Problem> {
-    match bool::read(node)? {
+fn switched_on(fields: &Fields<'_>, entry: &Entry, check: CheckSpec) -> Result<CheckSpec, Problem> {
+    match fields.required::<bool>(&entry.key)? {
         true => Ok(check),
         false => Err(Problem::new(
-            &node.place,
+            &entry.node.place,
             "a check that is named is made",
             "expected true; leave the [[check]] out instead",
         )),

@@ -123,7 +123,9 @@ type Unit = (&'static str, u64);
 
 /// In the largest unit that leaves no fraction.
 fn write_amount(f: &mut fmt::Formatter<'_>, amount: u64, units: &[Unit]) -> fmt::Result {
-    let whole = units.iter().rfind(|(_, scale)| amount % scale == 0);
+    let whole = units
+        .iter()
+        .rfind(|(_, scale)| amount.is_multiple_of(*scale));
     let (unit, scale) = match (whole, amount) {
         (Some(whole), 1..) => whole,
         _ => &units[0],

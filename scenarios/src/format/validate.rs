@@ -309,6 +309,9 @@ impl Checker<'_> {
     /// That a selector finds somebody in a cluster of this size.
     fn nodes(&mut self, at: &[Step<'_>], selector: &Selector) {
         let nodes = self.scenario.cluster.nodes;
+        if nodes == 0 {
+            return; // Said already: a cluster cannot have 0 nodes.
+        }
         let least = match selector {
             Selector::Nodes(ids) => {
                 let stranger = ids.iter().find(|id| !(1..=nodes).contains(id));
