@@ -98,7 +98,7 @@ impl Draw {
     pub fn below(&mut self, n: u64) -> u64 {
         assert!(n > 0, "a draw below 0");
         // The bias of at most n / 2^64 is beyond what a run can show.
-        (u128::from(self.word()) * u128::from(n) >> 64) as u64
+        ((u128::from(self.word()) * u128::from(n)) >> 64) as u64
     }
 
     /// Uniform in `[0, 1)`.

@@ -33,6 +33,14 @@ struct ModelFile {
     syncs: Vec<(Option<u64>, usize, Option<SyncId>)>,
 }
 
+struct NameChange {
+    stamp: u64,
+    /// Names, and what they mean then.
+    sets: Vec<(String, Option<usize>)>,
+    /// Which rename between directories it is half of.
+    rename: Option<u64>,
+}
+
 enum FileChange {
     Write(usize, Vec<u8>),
     SetLen(usize),
@@ -41,8 +49,7 @@ enum FileChange {
 #[derive(Default)]
 struct ModelDir {
     base: Names,
-    /// (stamp, names and what they mean then, which rename between directories).
-    changes: Vec<(u64, Vec<(String, Option<usize>)>, Option<u64>)>,
+    changes: Vec<NameChange>,
     /// (end, begin).
     syncs: Vec<(u64, u64)>,
 }
@@ -56,8 +63,8 @@ impl Model {
                 .retain(|(end, ..)| end.is_some_and(|end| end <= at));
         }
         for dir in &mut self.dirs {
-            dir.changes.retain(|(stamp, ..)| *stamp <= at);
-            dir.changes.sort_by_key(|(stamp, ..)| *stamp);
+            dir.changes.retain(|change| change.stamp <= at);
+            dir.changes.sort_by_key(|change| change.stamp);
             dir.syncs.retain(|(end, _)| *end <= at);
         }
     }
@@ -70,7 +77,7 @@ impl Model {
             let durable = dir.syncs.iter().map(|(_, begin)| {
                 dir.changes
                     .iter()
-                    .filter(|(stamp, ..)| stamp <= begin)
+                    .filter(|change| change.stamp <= *begin)
                     .count()
             });
             durable.max().unwrap_or(0)..=dir.changes.len()
@@ -82,7 +89,10 @@ impl Model {
                     let counts = [root, wal, db];
                     let mut halves: BTreeMap<u64, usize> = BTreeMap::new();
                     for (dir, count) in self.dirs.iter().zip(counts) {
-                        for rename in dir.changes[..count].iter().filter_map(|change| change.2) {
+                        for rename in dir.changes[..count]
+                            .iter()
+                            .filter_map(|change| change.rename)
+                        {
                             *halves.entry(rename).or_default() += 1;
                         }
                     }
@@ -176,8 +186,8 @@ impl Model {
 impl ModelDir {
     fn names(&self, count: usize) -> Names {
         let mut names = self.base.clone();
-        for (_, sets, _) in &self.changes[..count] {
-            for (name, file) in sets {
+        for change in &self.changes[..count] {
+            for (name, file) in &change.sets {
                 match file {
                     Some(file) => names.insert(name.clone(), *file),
                     None => names.remove(name),
@@ -393,8 +403,13 @@ impl Run {
         sets: Vec<(String, Option<usize>)>,
         rename: Option<u64>,
     ) {
-        let now = self.now();
-        self.model.dirs[dir].changes.push((now, sets, rename));
+        let stamp = self.now();
+        let change = NameChange {
+            stamp,
+            sets,
+            rename,
+        };
+        self.model.dirs[dir].changes.push(change);
     }
 
     fn act(&mut self, act: &Act) {

@@ -108,7 +108,8 @@ pub(super) fn tear(inode: &mut Inode, draws: &mut Keyed) -> u64 {
             inode.pages.write(start, &bytes);
         }
         let whole = len >= last_len.min(start + SECTOR);
-        if !writes.is_empty() && !(newest && reachable && whole) {
+        let held = newest && reachable && whole;
+        if !writes.is_empty() && !held {
             lost += 1;
         }
     }
