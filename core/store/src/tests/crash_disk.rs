@@ -1,8 +1,14 @@
 //! A disk in memory whose power can fail before any of its operations.
+//!
+//! It promises what [`Disk`] promises, and no more: after a power failure each
+//! unsynced sector is kept, lost or torn, each unsynced change of a name is
+//! kept or lost, and a file may have grown by a part of what was added. A sync
+//! covers what was written before it was started.
 
 use squall_api::{Disk, File, Open, Stamp, SyncId};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use xxhash_rust::xxh3::xxh3_64;
@@ -13,10 +19,55 @@ const SECTOR: usize = 512;
 struct State {
     names: BTreeMap<PathBuf, usize>,
     durable_names: BTreeMap<PathBuf, usize>,
+    /// Changes of names since their directory's last sync, in order.
+    renames: Vec<NameChange>,
     files: Vec<Content>,
     operations: u64,
     fails_at: Option<u64>,
-    started: Vec<(usize, SyncId)>,
+    started: VecDeque<StartedSync>,
+}
+
+#[derive(Debug, Clone)]
+enum NameChange {
+    Created(PathBuf, usize),
+    Renamed(PathBuf, PathBuf),
+    Removed(PathBuf),
+}
+
+impl NameChange {
+    fn path(&self) -> &Path {
+        match self {
+            NameChange::Created(path, _)
+            | NameChange::Renamed(path, _)
+            | NameChange::Removed(path) => path,
+        }
+    }
+
+    /// Does nothing where a change that it builds on was lost.
+    fn apply(&self, names: &mut BTreeMap<PathBuf, usize>) {
+        match self {
+            NameChange::Created(path, at) => {
+                names.insert(path.clone(), *at);
+            }
+            NameChange::Renamed(from, to) => {
+                if let Some(at) = names.remove(from) {
+                    names.insert(to.clone(), at);
+                }
+            }
+            NameChange::Removed(path) => {
+                names.remove(path);
+            }
+        }
+    }
+}
+
+/// What a sync found when it was started.
+#[derive(Debug, Clone)]
+struct StartedSync {
+    id: SyncId,
+    file: usize,
+    bytes: Vec<u8>,
+    dirty: BTreeSet<usize>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -25,6 +76,33 @@ struct Content {
     durable: Vec<u8>,
     /// Sectors written since the last sync.
     dirty: BTreeSet<usize>,
+}
+
+impl Content {
+    /// The sectors `dirty` of `bytes` are durable, and the file as long.
+    fn synced(&mut self, bytes: &[u8], dirty: &BTreeSet<usize>) {
+        self.durable.resize(bytes.len(), 0);
+        for &sector in dirty {
+            let range = sector_of(sector, bytes.len());
+            self.durable[range.clone()].copy_from_slice(&bytes[range.clone()]);
+            // What was written meanwhile waits for the next sync.
+            if self.bytes.get(range.clone()) == Some(&bytes[range]) {
+                self.dirty.remove(&sector);
+            }
+        }
+    }
+}
+
+/// The bytes of a sector, as far as a file of `len` bytes has them.
+fn sector_of(sector: usize, len: usize) -> Range<usize> {
+    (sector * SECTOR).min(len)..((sector + 1) * SECTOR).min(len)
+}
+
+impl State {
+    fn rename(&mut self, change: NameChange) {
+        change.apply(&mut self.names);
+        self.renames.push(change);
+    }
 }
 
 /// The disk; clones are the same one.
@@ -51,47 +129,74 @@ impl CrashDisk {
         self.0.lock().unwrap().names.keys().cloned().collect()
     }
 
-    /// Ends the syncs that were started.
+    /// Ends the syncs that were started, in order.
     pub(super) fn finish_syncs(&self) -> Vec<(SyncId, io::Result<()>)> {
-        let started = std::mem::take(&mut self.0.lock().unwrap().started);
-        started
-            .into_iter()
-            .map(|(at, id)| (id, CrashFile(self.clone(), at).sync()))
-            .collect()
+        std::iter::from_fn(|| self.finish_sync()).collect()
     }
 
-    /// What is there when the power is back: every unsynced sector, length and
-    /// directory is kept or lost as `fate` has it.
+    fn finish_sync(&self) -> Option<(SyncId, io::Result<()>)> {
+        let sync = self.0.lock().unwrap().started.pop_front()?;
+        let result = self.operate(|state| {
+            state.files[sync.file].synced(&sync.bytes, &sync.dirty);
+            Ok(())
+        });
+        Some((sync.id, result))
+    }
+
+    /// What the next process sees when only the last one was killed: all that
+    /// was written, though none of it became durable by that.
+    pub(super) fn after_kill(&self) -> CrashDisk {
+        let mut new = self.0.lock().unwrap().clone();
+        new.fails_at = None;
+        new.operations = 0;
+        new.started.clear();
+        CrashDisk(Arc::new(Mutex::new(new)))
+    }
+
+    /// What is there when the power is back, one of the many states that are
+    /// possible. Fate 0 loses all that was not synced, fate 1 nothing.
     pub(super) fn after_power_loss(&self, fate: u64) -> CrashDisk {
         let old = self.0.lock().unwrap();
-        let kept = |what: &str, n: usize| {
-            let draw = xxh3_64(format!("{fate} {what} {n}").as_bytes());
-            // Fates 0 and 1 are the extremes.
-            fate == 1 || (fate > 1 && draw % 2 == 1)
+        let draw = |what: &str, n: usize| match fate {
+            0 => 0,
+            1 => u64::MAX,
+            _ => xxh3_64(format!("{fate} {what} {n}").as_bytes()),
         };
-        let mut new = State::default();
-        let names = if kept("names", 0) {
-            &old.names
-        } else {
-            &old.durable_names
-        };
-        for (name, &at) in names {
-            let content = &old.files[at];
-            let len = if kept("len", at) {
-                content.bytes.len()
-            } else {
-                content.durable.len()
-            };
-            let mut bytes = content.durable.clone();
-            bytes.resize(len, 0);
-            for &sector in &content.dirty {
-                let start = sector * SECTOR;
-                let end = (start + SECTOR).min(len).min(content.bytes.len());
-                if start < end && kept("sector", at << 32 | sector) {
-                    bytes[start..end].copy_from_slice(&content.bytes[start..end]);
-                }
+        let kept = |what: &str, n: usize| draw(what, n) >> 63 == 1;
+        let mut names = old.durable_names.clone();
+        for (n, change) in old.renames.iter().enumerate() {
+            if kept("name", n) {
+                change.apply(&mut names);
             }
-            new.names.insert(name.clone(), new.files.len());
+        }
+        let mut new = State::default();
+        for (name, at) in names {
+            let Content {
+                bytes: cached,
+                durable,
+                dirty,
+            } = &old.files[at];
+            let grown = cached.len().saturating_sub(durable.len()) as u128;
+            let len = if grown > 0 {
+                let part = (u128::from(draw("length", at)) * (grown + 1)) >> 64;
+                durable.len() + part as usize
+            } else if kept("length", at) {
+                cached.len()
+            } else {
+                durable.len()
+            };
+            let mut bytes = durable.clone();
+            bytes.resize(len, 0);
+            for &sector in dirty {
+                let mut range = sector_of(sector, len.min(cached.len()));
+                match draw("sector", at << 32 | sector) >> 62 {
+                    0 => range.end = range.start,
+                    1 => range.end = (range.start + SECTOR / 3).min(range.end),
+                    _ => {}
+                }
+                bytes[range.clone()].copy_from_slice(&cached[range]);
+            }
+            new.names.insert(name, new.files.len());
             new.files.push(Content {
                 durable: bytes.clone(),
                 bytes,
@@ -124,8 +229,9 @@ impl Disk for CrashDisk {
             (Some(&at), Open::Existing) => Ok(at),
             (None, Open::New) => {
                 state.files.push(Content::default());
-                state.names.insert(path.into(), state.files.len() - 1);
-                Ok(state.files.len() - 1)
+                let at = state.files.len() - 1;
+                state.rename(NameChange::Created(path.into(), at));
+                Ok(at)
             }
             (None, Open::Existing) => Err(io::ErrorKind::NotFound.into()),
             (Some(_), Open::New) => Err(io::ErrorKind::AlreadyExists.into()),
@@ -135,15 +241,16 @@ impl Disk for CrashDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.operate(|state| {
-            let at = state.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
-            state.names.insert(to.into(), at);
+            state.names.get(from).ok_or(io::ErrorKind::NotFound)?;
+            state.rename(NameChange::Renamed(from.into(), to.into()));
             Ok(())
         })
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.operate(|state| {
-            state.names.remove(path).ok_or(io::ErrorKind::NotFound)?;
+            state.names.get(path).ok_or(io::ErrorKind::NotFound)?;
+            state.rename(NameChange::Removed(path.into()));
             Ok(())
         })
     }
@@ -156,10 +263,18 @@ impl Disk for CrashDisk {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         self.operate(|state| {
-            state.durable_names.retain(|n, _| n.parent() != Some(dir));
-            let here = state.names.iter().filter(|(n, _)| n.parent() == Some(dir));
-            let here: Vec<_> = here.map(|(n, at)| (n.clone(), *at)).collect();
-            state.durable_names.extend(here);
+            let State {
+                renames,
+                durable_names,
+                ..
+            } = state;
+            renames.retain(|change| {
+                let here = change.path().parent() == Some(dir);
+                if here {
+                    change.apply(durable_names);
+                }
+                !here
+            });
             Ok(())
         })
     }
@@ -175,7 +290,15 @@ impl File for CrashFile {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.0.operate(|state| {
-            state.files[self.1].bytes.resize(len as usize, 0);
+            let content = &mut state.files[self.1];
+            let (old, new) = (content.bytes.len(), len as usize);
+            content.bytes.resize(new, 0);
+            // Old bytes must not come back where a file shrinks and grows.
+            let stale = old..new.min(content.durable.len());
+            if !stale.is_empty() {
+                let sectors = stale.start / SECTOR..stale.end.div_ceil(SECTOR);
+                content.dirty.extend(sectors);
+            }
             Ok(())
         })
     }
@@ -204,17 +327,21 @@ impl File for CrashFile {
     fn sync(&self) -> io::Result<()> {
         self.0.operate(|state| {
             let content = &mut state.files[self.1];
-            content.durable.resize(content.bytes.len(), 0);
-            for sector in std::mem::take(&mut content.dirty) {
-                let start = (sector * SECTOR).min(content.bytes.len());
-                let end = (start + SECTOR).min(content.bytes.len());
-                content.durable[start..end].copy_from_slice(&content.bytes[start..end]);
-            }
+            let (bytes, dirty) = (content.bytes.clone(), content.dirty.clone());
+            content.synced(&bytes, &dirty);
+            content.dirty.clear();
             Ok(())
         })
     }
 
     fn start_sync(&self, id: SyncId) {
-        self.0.0.lock().unwrap().started.push((self.1, id));
+        let mut state = self.0.0.lock().unwrap();
+        let Content { bytes, dirty, .. } = state.files[self.1].clone();
+        state.started.push_back(StartedSync {
+            id,
+            file: self.1,
+            bytes,
+            dirty,
+        });
     }
 }
