@@ -93,6 +93,7 @@ impl Wal {
             end,
             torn,
             found,
+            ..
         } = replay(disk.as_ref())?;
         if let Some(found) = found
             && found != identity

@@ -88,6 +88,14 @@ pub struct Lanes {
     pub apply: Box<dyn Machine>,
 }
 
+/// The store under test.
+pub fn store() -> Open {
+    Arc::new(|env, now| {
+        let (raft, apply) = squall_store::open(env, now)?;
+        Ok(Lanes { raft: Box::new(raft), apply: Box::new(apply) })
+    })
+}
+
 /// Watches the members' views while the run goes on.
 pub trait Observer: Send {
     /// A member showed something; an error is a broken invariant and ends the

@@ -6,7 +6,7 @@ use raft_proto::eraftpb::{Entry, HardState};
 use squall_api::Disk;
 use squall_api::OpenError;
 use squall_raft::LogBase;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Whose log it must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +28,9 @@ pub(crate) struct Replayed {
     /// Bytes of a torn tail, which are not.
     pub(crate) torn: u64,
     pub(crate) found: Option<Identity>,
+    /// Entries up to this one were in segments that are gone. A later record
+    /// must say that they were compacted: it was durable before they went.
+    purged: Option<(u64, PathBuf, usize)>,
 }
 
 /// Reads all segments, after removing what an interrupted creation or purge
@@ -38,6 +41,10 @@ pub(crate) fn replay(disk: &dyn Disk) -> Result<Replayed, OpenError> {
     let count = segments.len();
     for (i, segment) in segments.into_iter().enumerate() {
         replayed.segment(disk, segment, i + 1 == count)?;
+    }
+    if let Some((last, path, at)) = &replayed.purged {
+        let what = format!("the entries up to {last} are missing, and nothing says why");
+        return Err(corrupt(path, *at, &what));
     }
     Ok(replayed)
 }
@@ -91,7 +98,7 @@ impl Replayed {
         while at < bytes.len() {
             match Record::decode(&bytes[at..]) {
                 Ok((record, len, _)) => {
-                    self.record(record, &mut segment)
+                    self.record(record, &mut segment, at)
                         .map_err(|what| corrupt(&path, at, &what))?;
                     at += len;
                 }
@@ -115,7 +122,7 @@ impl Replayed {
         Ok(())
     }
 
-    fn record(&mut self, record: Record, segment: &mut Segment) -> Result<(), String> {
+    fn record(&mut self, record: Record, segment: &mut Segment, at: usize) -> Result<(), String> {
         match record {
             Record::Identity { cluster, member } => {
                 let identity = Identity { cluster, member };
@@ -128,10 +135,12 @@ impl Replayed {
             Record::Reset(base) => {
                 self.base = base;
                 self.entries.clear();
+                self.purged = None;
             }
             Record::Entry(entry) => {
+                let is_first = segment.last_index == 0 && self.segments.is_empty();
                 segment.last_index = segment.last_index.max(entry.index);
-                return self.entry(entry);
+                return self.entry(entry, is_first.then(|| (segment.path(), at)));
             }
             Record::HardState(state) => self.hard_state = state,
         }
@@ -139,15 +148,17 @@ impl Replayed {
     }
 
     fn compacted(&mut self, base: LogBase) {
-        if base.index <= self.base.index {
+        if base.index < self.base.index {
             return;
         }
         let gone = (base.index - self.base.index) as usize;
         self.entries.drain(..gone.min(self.entries.len()));
         self.base = base;
+        self.purged.take_if(|(last, ..)| *last <= base.index);
     }
 
-    fn entry(&mut self, entry: Entry) -> Result<(), String> {
+    /// `start` says where the entry is, if it is the first one of all.
+    fn entry(&mut self, entry: Entry, start: Option<(PathBuf, usize)>) -> Result<(), String> {
         let first = self.base.index + 1;
         let next = first + self.entries.len() as u64;
         if entry.index < first {
@@ -155,13 +166,23 @@ impl Replayed {
             return Ok(());
         }
         if entry.index > next {
-            return Err(format!(
-                "entry {} follows entry {}, the ones between are missing",
-                entry.index,
-                next - 1
-            ));
+            let Some((path, at)) = start else {
+                return Err(format!(
+                    "entry {} follows entry {}, the ones between are missing",
+                    entry.index,
+                    next - 1
+                ));
+            };
+            let last = entry.index - 1;
+            self.purged = Some((last, path, at));
+            // Its term is not known before the record that explains the gap.
+            self.base = LogBase {
+                index: last,
+                term: 0,
+            };
         }
-        self.entries.truncate((entry.index - first) as usize);
+        self.entries
+            .truncate((entry.index - self.base.index - 1) as usize);
         self.entries.push(entry);
         Ok(())
     }

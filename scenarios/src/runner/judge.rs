@@ -1,0 +1,215 @@
+//! The verdicts on a run, and whether it proves anything.
+
+use super::story::Ending;
+use super::watch::Watch;
+use crate::format::{After, CheckSpec, Expect, Scenario};
+use crate::plan::Schedule;
+use bytes::Bytes;
+use squall_api::pb::request_op::Request as RequestOp;
+use squall_api::{Bug, Bugs, pb};
+use squall_checkers::linearizable::{self, Applied, Budget};
+use squall_checkers::{durability, recovery, replicas};
+use squall_record::{
+    Call, Check, Event, Fact, Kind, Op, Outcome, Reason, Ret, Run, Stats, Summary, Verdict, Witness,
+    seconds,
+};
+use squall_sim::world::Simulated;
+use std::collections::BTreeSet;
+
+/// Everything that a run left.
+pub(super) struct Evidence<'a> {
+    pub(super) scenario: &'a Scenario,
+    pub(super) seed: u64,
+    pub(super) bugs: Bugs,
+    pub(super) faults_planned: u64,
+    pub(super) schedule: Schedule,
+    pub(super) simulated: Simulated<Ending>,
+    pub(super) watch: Watch,
+}
+
+pub(super) fn judge(evidence: Evidence<'_>) -> Run {
+    let Evidence { scenario, seed, bugs, faults_planned, schedule, simulated, watch } = evidence;
+    let Simulated { value, history, events, applied, violation, mut stats, hash } = simulated;
+    let broken = violation.is_some();
+    let orders: Vec<Applied> = applied
+        .iter()
+        .filter_map(|entry| Some(Applied { op: entry.op?, revision: entry.revision }))
+        .collect();
+
+    let mut checks = Vec::new();
+    for spec in &scenario.checks {
+        match spec {
+            CheckSpec::Linearizable { budget } => {
+                let budget = Budget { steps: *budget, ..Budget::default() };
+                let report = linearizable::check(&history, Some(&orders), budget);
+                stats.unknown_applied = report.unknown_applied.unwrap_or_default();
+                stats.unknown_not_applied = report.unknown_not_applied.unwrap_or_default();
+                checks.push(Check { name: "linearizable".into(), verdict: report.verdict });
+            }
+            CheckSpec::Raft => checks.extend(watch.finish()),
+            CheckSpec::Durable => checks.push(at_the_end("durability", &value, |finals| {
+                durability::check(&history, finals)
+            })),
+            CheckSpec::ReplicasAgree => {
+                checks.push(at_the_end("replicas", &value, replicas::check));
+            }
+        }
+    }
+    checks.push(members(&events));
+    checks.push(liveness(&value, stats.simulated_ns));
+    for expect in &scenario.expects {
+        checks.push(expected(expect, &value, &history, &events));
+    }
+    if broken && !checks.iter().any(|c| matches!(c.verdict, Verdict::Fail(_))) {
+        // The scenario does not ask for the check that ended the run.
+        let violation = violation.expect("the run was broken");
+        let verdict = Verdict::Fail(violation.witness);
+        checks.push(Check { name: violation.check.into(), verdict });
+    }
+
+    stats.faults_planned = faults_planned;
+    count(&history, &mut stats);
+    let inconclusive = if broken { Vec::new() } else { proves_nothing(scenario, &stats) };
+    let summary = Summary {
+        scenario: scenario.name.clone(),
+        seed,
+        bugs: Bug::ALL
+            .into_iter()
+            .filter(|bug| bugs.has(*bug))
+            .map(|bug| bug.name().to_owned())
+            .collect(),
+        world: "madsim".into(),
+        hash: format!("{hash:016x}"),
+        checks,
+        inconclusive,
+        stats,
+    };
+    Run { summary, history, events, schedule: schedule.to_toml() }
+}
+
+/// A check of the members' final contents, if there are any.
+fn at_the_end(
+    name: &str,
+    ending: &Option<Ending>,
+    check: impl FnOnce(&[replicas::Replica]) -> Check,
+) -> Check {
+    let skipped = |why: String| Check {
+        name: name.into(),
+        verdict: Verdict::Unknown(Reason::Skipped(why)),
+    };
+    match ending {
+        None => skipped("a broken invariant ended the run".into()),
+        Some(ending) => match &ending.replicas {
+            Ok(finals) => check(finals),
+            Err(why) => skipped(why.clone()),
+        },
+    }
+}
+
+fn expected(expect: &Expect, ending: &Option<Ending>, history: &[Op], events: &[Event]) -> Check {
+    match expect {
+        Expect::Recovers { after, within } => {
+            let label = match after {
+                After::EveryFault => None,
+                After::Label(label) => Some(label.as_str()),
+            };
+            let end = ending.as_ref().map_or(0, |ending| ending.load.1);
+            recovery::check(history, events, label, within.ns(), end)
+        }
+    }
+}
+
+/// No member ends by itself: its disk does not fail, and nothing it holds may
+/// contradict itself.
+fn members(events: &[Event]) -> Check {
+    let mut starts = 0;
+    for event in events {
+        match &event.kind {
+            Kind::Started { .. } => starts += 1,
+            Kind::Ended { reason, illegal: true } => {
+                let node = event.node.expect("a process ends on a node");
+                let verdict = Verdict::Fail(Box::new(Witness {
+                    guarantee: "a member runs until it is stopped, and starts again from whatever \
+                                a crash left on its disk"
+                        .into(),
+                    sentence: format!("n{node} ended by itself at {}: {reason}", seconds(event.t)),
+                    t: event.t,
+                    node: event.node,
+                    ops: Vec::new(),
+                    facts: vec![Fact::new(format!("n{node}"), reason.clone())],
+                    class: "ended-by-itself".into(),
+                }));
+                return Check { name: "members".into(), verdict };
+            }
+            _ => {}
+        }
+    }
+    Check { name: "members".into(), verdict: Verdict::Pass { judged: starts, unknown: 0 } }
+}
+
+/// The cluster formed, and converged once everything was healed.
+fn liveness(ending: &Option<Ending>, t: u64) -> Check {
+    let verdict = match ending {
+        None => Verdict::Unknown(Reason::Skipped("a broken invariant ended the run".into())),
+        Some(Ending { converged: Ok(()), .. }) => Verdict::Pass { judged: 1, unknown: 0 },
+        Some(Ending { converged: Err(reason), .. }) => Verdict::Fail(Box::new(Witness {
+            guarantee: "once every fault is healed, all members serve and converge".into(),
+            sentence: format!("the cluster had not converged at {}: {reason}", seconds(t)),
+            t,
+            node: None,
+            ops: Vec::new(),
+            facts: vec![Fact::new("the cluster", reason.clone())],
+            class: "no-convergence".into(),
+        })),
+    };
+    Check { name: "liveness".into(), verdict }
+}
+
+/// Counts what only the history shows.
+fn count(history: &[Op], stats: &mut Stats) {
+    let mut keys = BTreeSet::new();
+    for op in history {
+        if matches!(&op.outcome, Outcome::Ok(Ret::Txn(_))) {
+            stats.txns_ok += 1;
+        }
+        match &op.call {
+            Call::Put(put) => {
+                keys.insert(&put.key);
+            }
+            Call::Txn(txn) => named_in(txn, &mut keys),
+            Call::Range(range) if range.range_end.is_empty() => {
+                keys.insert(&range.key);
+            }
+            // A range over several keys names none of them.
+            Call::Range(_) | Call::DeleteRange(_) | Call::HashKv(_) | Call::Status(_) => {}
+        }
+    }
+    stats.keys = keys.len() as u64;
+}
+
+/// The keys that a transaction puts or compares.
+fn named_in<'a>(txn: &'a pb::TxnRequest, keys: &mut BTreeSet<&'a Bytes>) {
+    keys.extend(txn.compare.iter().filter(|c| c.range_end.is_empty()).map(|c| &c.key));
+    for op in txn.success.iter().chain(&txn.failure) {
+        match &op.request {
+            Some(RequestOp::RequestPut(put)) => {
+                keys.insert(&put.key);
+            }
+            Some(RequestOp::RequestTxn(nested)) => named_in(nested, keys),
+            Some(RequestOp::RequestRange(_) | RequestOp::RequestDeleteRange(_)) | None => {}
+        }
+    }
+}
+
+/// Why a run without a failure proves nothing, if it does not.
+fn proves_nothing(scenario: &Scenario, stats: &Stats) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if stats.faults_fired < stats.faults_planned {
+        reasons.push(format!(
+            "only {} of {} faults fired",
+            stats.faults_fired, stats.faults_planned
+        ));
+    }
+    let _ = scenario;
+    reasons
+}

@@ -1,0 +1,35 @@
+//! The load: concurrent clients, each with at most one operation open.
+
+use crate::format::Workload;
+use crate::workload::{Generator, Observed};
+use squall_record::{Outcome, Target};
+use squall_sim::world::World;
+use std::time::Duration;
+
+/// Runs one client until true time `end`.
+pub(super) async fn client(world: World, workload: Workload, seed: u64, client: u32, end: u64) {
+    let members = world.members();
+    let limit = Duration::from_nanos(workload.client_timeout.ns());
+    let mut target = world.client(client);
+    let mut generator = Generator::new(&workload, seed, client);
+    let mut observed = Observed::default();
+    let mut member = u64::from(client) % members + 1;
+    let mut due = world.now();
+    loop {
+        // A client that was kept waiting does not catch up: its next operation
+        // comes one gap after the last one ended, at the earliest.
+        due = (due + generator.gap()).max(world.now());
+        if due >= end {
+            return;
+        }
+        world.sleep_until(due).await;
+        let call = generator.next(&observed);
+        let outcome = target.call(member, call.clone(), limit).await;
+        observed.learn(&call, &outcome);
+        match outcome {
+            Outcome::Ok(_) => {}
+            // Whoever does not answer is left for the next member.
+            Outcome::Refused(_) | Outcome::Unknown(_) => member = member % members + 1,
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! From a scenario and its plan to a world.
+
+use crate::format::{Between, Duration, Scenario};
+use crate::plan::NodeClock;
+use crate::runner::RunOptions;
+use squall_sim::ClockParams;
+use squall_sim::DiskParams;
+use squall_sim::LinkParams;
+use squall_sim::world::{Keep, MemberSetup, Setup};
+use std::ops::RangeInclusive;
+
+/// Besides the scenario's clients: one that probes, one that audits.
+pub(super) const OWN_CLIENTS: u32 = 2;
+
+pub(super) fn world(
+    scenario: &Scenario,
+    clocks: &[NodeClock],
+    seed: u64,
+    options: &RunOptions,
+) -> Setup {
+    let cluster = &scenario.cluster;
+    let members = (1..=cluster.nodes)
+        .map(|id| {
+            let clock = clocks.iter().find(|clock| clock.node == id);
+            MemberSetup {
+                config: cluster.member(CLUSTER, id),
+                clock: ClockParams {
+                    wall_offset_ns: clock.map_or(0, |c| c.offset_ns),
+                    drift_ppm: clock.map_or(0.0, |c| c.drift_ppm as f64),
+                },
+                open: squall_sim::world::store(),
+            }
+        })
+        .collect();
+    Setup {
+        seed,
+        members,
+        disk: DiskParams {
+            // What is read was written by the same process: the page cache has it.
+            read: 0..=0,
+            write: range(cluster.disk.write),
+            fsync: range(cluster.disk.fsync),
+        },
+        link: LinkParams {
+            latency: range(cluster.link.latency),
+            loss: cluster.link.loss.get(),
+            duplicate: cluster.link.duplicate.get(),
+            reorder: cluster.link.reorder,
+        },
+        client_link: LinkParams {
+            latency: range(cluster.link.latency),
+            loss: 0.0,
+            duplicate: 0.0,
+            reorder: false,
+        },
+        clients: scenario.workload.clients + OWN_CLIENTS,
+        bugs: options.bugs,
+        keep: if options.record { Keep::Everything } else { Keep::Notable },
+    }
+}
+
+/// The simulated cluster's id.
+const CLUSTER: u64 = 0x5175_a11c;
+
+fn range(between: Between<Duration>) -> RangeInclusive<u64> {
+    between.min.ns()..=between.max.ns()
+}

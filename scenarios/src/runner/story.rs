@@ -1,0 +1,103 @@
+//! What happens in a run, in the order in which it happens.
+
+use super::nemesis::Nemesis;
+use super::{audit, liveness, load};
+use crate::format::Scenario;
+use crate::plan::{Fired, NodeClock, Plan};
+use squall_checkers::replicas::Replica;
+use squall_record::RunPhase;
+use squall_sim::world::World;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// What is to happen.
+pub(super) struct Script {
+    pub(super) scenario: Scenario,
+    pub(super) seed: u64,
+    pub(super) clocks: Vec<NodeClock>,
+    pub(super) plan: Plan,
+    pub(super) follow: Option<Vec<Fired>>,
+    pub(super) notes: Arc<Notes>,
+}
+
+/// What must be known of a run even if a broken invariant ends it early.
+#[derive(Default)]
+pub(super) struct Notes {
+    nemesis: Mutex<Option<Nemesis>>,
+}
+
+impl Notes {
+    /// The faults that fired.
+    pub(super) fn fired(&self) -> Vec<Fired> {
+        let nemesis = self.nemesis.lock().unwrap_or_else(PoisonError::into_inner);
+        nemesis.as_ref().map(Nemesis::fired).unwrap_or_default()
+    }
+}
+
+/// How a run came out that was not ended by a broken invariant.
+pub(super) struct Ending {
+    /// Whether the cluster formed, and converged after healing; else what it
+    /// lacked.
+    pub(super) converged: Result<(), String>,
+    /// When the load began and ended.
+    pub(super) load: (u64, u64),
+    /// Each member's contents at the end; else why they could not be read.
+    pub(super) replicas: Result<Vec<Replica>, String>,
+}
+
+/// How many election timeouts the cluster has to form, and to converge.
+const PATIENCE: u64 = 40;
+
+/// Boot, safety, liveness, audit.
+pub(super) async fn tell(world: World, script: Script) -> Ending {
+    let Script { scenario, seed, clocks, plan, follow, notes } = script;
+    let patience = PATIENCE * scenario.cluster.election_timeout.ns();
+    let limit = Duration::from_nanos(scenario.workload.client_timeout.ns());
+    let nemesis = Nemesis::new(world.clone(), clocks);
+    *notes.nemesis.lock().unwrap_or_else(PoisonError::into_inner) = Some(nemesis.clone());
+
+    world.phase(RunPhase::Boot);
+    for node in 1..=world.members() {
+        world.start(node);
+    }
+    let formed = liveness::leader(&world, world.now() + patience).await;
+    let begin = world.now();
+    if let Err(reason) = formed {
+        let converged = Err(format!("the cluster never formed: {reason}"));
+        let replicas = Err("the cluster never formed".to_owned());
+        return Ending { converged, load: (begin, begin), replicas };
+    }
+
+    world.phase(RunPhase::Safety);
+    let end = begin + scenario.workload.run_for.ns();
+    match follow {
+        Some(fired) => nemesis.follow(fired),
+        None => nemesis.plan(plan.faults, begin),
+    }
+    let clients: Vec<_> = (0..scenario.workload.clients)
+        .map(|client| {
+            let workload = scenario.workload.clone();
+            world.spawn(load::client(world.clone(), workload, seed, client, end))
+        })
+        .collect();
+    world.sleep_until(end).await;
+    for client in clients {
+        world.join(client).await;
+    }
+
+    world.phase(RunPhase::Liveness);
+    nemesis.heal();
+    let mut probe = world.client(scenario.workload.clients);
+    let until = world.now() + patience;
+    let converged = liveness::converged(&world, &mut probe, limit, until).await;
+
+    world.phase(RunPhase::Audit);
+    let replicas = match &converged {
+        Ok(()) => {
+            let mut auditor = world.client(scenario.workload.clients + 1);
+            audit::replicas(&world, &mut auditor, limit).await
+        }
+        Err(_) => Err("the cluster did not converge".to_owned()),
+    };
+    Ending { converged, load: (begin, end), replicas }
+}
