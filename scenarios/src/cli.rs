@@ -20,6 +20,7 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand, ValueEnum};
 use squall_ci::Exit;
 use std::ffi::OsString;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::exit;
 
 const EXITS: &str = "\
@@ -136,16 +137,30 @@ pub fn main() -> Exit {
         }
         console::narrate("\nstopping after the runs in flight; again to stop at once");
     });
+    std::panic::set_hook(Box::new(|info| {
+        // What panics in a run is a finding and reported as one; a backtrace
+        // is for whoever asked for one.
+        let main = std::thread::current().name() == Some("main");
+        if main || std::env::var_os("RUST_BACKTRACE").is_some() {
+            console::narrate(&format!(
+                "squall: internal error: {info}\n{}",
+                std::backtrace::Backtrace::capture()
+            ));
+        }
+    }));
     let mut console = Console::of_process();
     if let Err(e) = handler {
         console.warn(&format!("an interrupt will not be orderly: {e}"));
     }
-    go(
-        std::env::args_os(),
-        &crate::runner::run,
-        &mut console,
-        &STOP,
-    )
+    let squall = || {
+        go(
+            std::env::args_os(),
+            &crate::runner::run,
+            &mut console,
+            &STOP,
+        )
+    };
+    catch_unwind(AssertUnwindSafe(squall)).unwrap_or(Exit::Internal)
 }
 
 /// Runs a command line with any runner, any streams: what `main` does, and what

@@ -27,8 +27,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub const FORMAT: FormatVersion = FormatVersion { major: 1, minor: 0 };
 const KIND: &str = "squall-run";
 const EVENTS_KIND: &str = "squall-events";
-/// Beyond this many, the newest events are written: about 150 MB.
-const EVENTS_MAX: usize = 1_000_000;
+/// Beyond this many, the newest events are written: about 45 MB. `replay --until`
+/// shows them all.
+const EVENTS_MAX: usize = 300_000;
 /// Wide enough that an explanation on disk is hardly ever cut.
 const EXPLAIN_WIDTH: usize = 160;
 

@@ -87,6 +87,7 @@ pub(super) fn replay(
         show(&mut reporter, format, run, until)?;
     }
     if let Some(recorded) = again.recorded {
+        reporter.replaying(&recorded.path.display().to_string());
         let panicked = judged.summary.hash.is_empty();
         let identity = |summary: &squall_record::Summary| match panicked {
             // A panic leaves no hash; what it said identifies it.

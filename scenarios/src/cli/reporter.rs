@@ -22,6 +22,9 @@ pub(super) struct Reporter<'c, 'o> {
     exit: Exit,
     dirs: Option<(RunDirs, Keep)>,
     overrides: Vec<String>,
+    /// The command that runs it again, if there is a better one than scenario
+    /// and seed.
+    replay: Option<String>,
 }
 
 impl<'c, 'o> Reporter<'c, 'o> {
@@ -39,6 +42,7 @@ impl<'c, 'o> Reporter<'c, 'o> {
             exit: Exit::Pass,
             dirs: None,
             overrides: overrides.to_vec(),
+            replay: None,
         };
         reporter.totals.take(&SweepEvent::Started(started));
         reporter
@@ -51,7 +55,12 @@ impl<'c, 'o> Reporter<'c, 'o> {
         self
     }
 
-    /// Runs that passed, failed, or proved nothing so far.
+    /// What is run again is this run directory.
+    pub(super) fn replaying(&mut self, dir: &str) {
+        self.replay = Some(format!("squall replay {}", quoted(dir)));
+    }
+
+    /// Runs that failed so far.
     pub(super) fn failed(&self) -> u64 {
         self.totals.all().fail
     }
@@ -178,7 +187,10 @@ impl<'c, 'o> Reporter<'c, 'o> {
     fn explain(&self, judged: &Judged, selected: &Selected) -> Option<Explanation> {
         let check = headline(&judged.summary)?;
         let events = judged.run.as_ref().map_or(&[][..], |run| &run.events);
-        let replay = replay_command(&judged.summary, selected, &self.overrides);
+        let replay = match &self.replay {
+            Some(replay) => replay.clone(),
+            None => replay_command(&judged.summary, selected, &self.overrides),
+        };
         Explanation::of(&judged.summary, check, events, &replay)
     }
 
@@ -217,10 +229,10 @@ impl<'c, 'o> Reporter<'c, 'o> {
         }
     }
 
-    /// Narration for whoever reads a log: where the result is drawn on the same
-    /// terminal, it would only be said twice.
+    /// Narration while a sweep goes on. Of a single run, the result says it all.
     fn say(&mut self, line: &str) {
-        if !self.console.live() {
+        if !self.console.live() || self.totals.started.planned() != Some(1) {
+            self.progress.clear(self.console);
             self.console.narrate(&format!("{line}\n"));
         }
     }

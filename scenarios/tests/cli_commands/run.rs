@@ -1,9 +1,12 @@
 //! `squall run`: exits, screens, and what stays on disk.
 
-use crate::support::{fails, passes, run as made_up, squall, squall_until, write_scenarios};
+use crate::support::{
+    fails, passes, run as made_up, squall, squall_on, squall_until, write_scenarios,
+};
 use squall::Scenario;
 use squall::runner::RunOptions;
 use squall::sweep::Stop;
+use squall_api::{Bug, Bugs};
 use squall_ci::Exit;
 use squall_record::{Check, Reason, Verdict};
 use std::fs;
@@ -14,9 +17,9 @@ fn steady(text: &str, dir: &Path) -> String {
     let text = text.replace(&dir.display().to_string(), "DIR");
     let mut out = String::new();
     for line in text.lines() {
-        let line = match line.rsplit_once(", ") {
-            Some((head, tail)) if tail.ends_with(" s") && head.contains("passed") => {
-                format!("{head}, WALL")
+        let line = match line.rsplit_once("; ") {
+            Some((head, tail)) if tail.ends_with(" s") && head.contains(" passed") => {
+                format!("{head}; WALL")
             }
             _ => line.to_owned(),
         };
@@ -40,11 +43,18 @@ fn steady(text: &str, dir: &Path) -> String {
 #[test]
 fn a_sweep_that_passes_is_one_screen() {
     let dir = tempfile::tempdir().unwrap();
-    let scenarios = write_scenarios(dir.path(), &["pause", "torn-writes"]);
     let out = dir.path().join("out").display().to_string();
     let said = squall(
         &[
-            "run", &scenarios, "--seeds", "4", "--jobs", "2", "--out", &out,
+            "run",
+            "healthy",
+            "power-loss-majority",
+            "--seeds",
+            "4",
+            "--jobs",
+            "2",
+            "--out",
+            &out,
         ],
         &passes,
     );
@@ -60,13 +70,12 @@ fn a_sweep_that_passes_is_one_screen() {
 #[test]
 fn a_failure_is_explained_and_its_run_directory_is_whole() {
     let dir = tempfile::tempdir().unwrap();
-    let scenarios = write_scenarios(dir.path(), &["pause"]);
     let out = dir.path().join("out");
     let out_arg = out.display().to_string();
     let said = squall(
         &[
             "run",
-            &scenarios,
+            "power-loss-majority",
             "--seed",
             "17",
             "--bug",
@@ -80,7 +89,7 @@ fn a_failure_is_explained_and_its_run_directory_is_whole() {
     insta::assert_snapshot!("run_fails", steady(&said.out, dir.path()));
     assert!(
         said.err
-            .starts_with("FAIL pause@17  linearizable: stale read on k7"),
+            .starts_with("FAIL power-loss-majority@17  linearizable: stale read on k7"),
         "{}",
         said.err
     );
@@ -116,12 +125,32 @@ fn a_failure_is_explained_and_its_run_directory_is_whole() {
 }
 
 #[test]
+fn a_failure_fits_eighty_columns() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out").display().to_string();
+    let args = ["run", "power-loss-majority", "--seed", "17", "--out", &out];
+    let said = squall_on(&args, &fails, &Stop::new(), 80);
+    let text = steady(&said.out, dir.path());
+    let copied = |line: &str| line.contains("squall replay") || line.contains("kept in");
+    for line in text.lines().filter(|line| !copied(line)) {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
+    insta::assert_snapshot!("run_fails_80", text);
+}
+
+#[test]
 fn json_is_one_document() {
     let dir = tempfile::tempdir().unwrap();
-    let scenarios = write_scenarios(dir.path(), &["pause"]);
     let out = dir.path().join("out").display().to_string();
     let args = [
-        "run", &scenarios, "--seed", "17", "--out", &out, "--format", "json",
+        "run",
+        "power-loss-majority",
+        "--seed",
+        "17",
+        "--out",
+        &out,
+        "--format",
+        "json",
     ];
     let said = squall(&args, &fails);
     let mut document: serde_json::Value = serde_json::from_str(&said.out).unwrap();
@@ -208,7 +237,7 @@ fn the_first_failures_end_a_sweep_and_say_so() {
     ];
     let said = squall(&args, &fails);
     assert!(
-        said.out.contains("0 of 2 runs passed, 2 failed"),
+        said.out.contains("2 runs: 0 passed, 2 failed"),
         "{}",
         said.out
     );
@@ -247,7 +276,7 @@ fn an_interrupt_hides_no_violation() {
             "{}",
             said.out
         );
-        assert!(said.out.contains(" of 3 runs passed"), "{}", said.out);
+        assert!(said.out.contains("3 runs: "), "{}", said.out);
     }
 }
 
@@ -294,4 +323,72 @@ fn what_cannot_be_kept_is_a_warning_and_changes_no_verdict() {
         "{}",
         said.out
     );
+}
+
+#[test]
+fn a_gate_must_find_what_is_planted() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out").display().to_string();
+    let args = [
+        "run",
+        "healthy",
+        "--profile",
+        "ci",
+        "--seed",
+        "1",
+        "--seeds",
+        "2",
+        "--out",
+        &out,
+    ];
+    let finds = |s: &Scenario, seed: u64, o: &RunOptions| {
+        if o.bugs != Bugs::NONE && seed == 3 {
+            fails(s, seed, o)
+        } else {
+            passes(s, seed, o)
+        }
+    };
+    let said = squall(&args, &finds);
+    assert_eq!(said.exit, Exit::Pass, "{}{}", said.out, said.err);
+    insta::assert_snapshot!("run_gate", steady(&said.out, dir.path()));
+    assert!(
+        !Path::new(&out).exists(),
+        "a bug that was planted leaves nothing"
+    );
+
+    let one_escapes = |s: &Scenario, seed: u64, o: &RunOptions| {
+        if o.bugs.has(Bug::ForgetVote) {
+            passes(s, seed, o)
+        } else {
+            finds(s, seed, o)
+        }
+    };
+    let said = squall(&args, &one_escapes);
+    assert_eq!(said.exit, Exit::NotHit);
+    assert!(said.out.contains("NOT FOUND"), "{}", said.out);
+}
+
+#[test]
+fn a_hunt_stops_at_the_first_finding() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out").display().to_string();
+    let runner = |s: &Scenario, seed: u64, o: &RunOptions| {
+        assert_eq!(s.name, "power-loss-majority");
+        if seed >= 7 {
+            fails(s, seed, o)
+        } else {
+            passes(s, seed, o)
+        }
+    };
+    let said = squall(
+        &["run", "--bug", "ack-before-fsync", "--out", &out],
+        &runner,
+    );
+    assert_eq!(said.exit, Exit::Violation);
+    assert!(
+        said.out.contains("7 runs: 6 passed, 1 failed"),
+        "{}",
+        said.out
+    );
+    assert!(!said.out.contains("stopped early"), "{}", said.out);
 }

@@ -40,9 +40,13 @@ pub(crate) fn squall(args: &[&str], runner: &impl Runner) -> Said {
 }
 
 pub(crate) fn squall_until(args: &[&str], runner: &impl Runner, stop: &Stop) -> Said {
+    squall_on(args, runner, stop, 100)
+}
+
+pub(crate) fn squall_on(args: &[&str], runner: &impl Runner, stop: &Stop, width: usize) -> Said {
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let args = ["squall"].iter().chain(args).map(OsString::from);
-    let mut console = Console::plain(&mut out, &mut err, 100);
+    let mut console = Console::plain(&mut out, &mut err, width);
     let exit = go(args, runner, &mut console, stop);
     drop(console);
     Said {
