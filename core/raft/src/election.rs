@@ -1,5 +1,6 @@
 //! Elections: who leads in which term (section 5.2 and 5.4.1 of the paper).
 
+use crate::forwards::Forwards;
 use crate::message::message;
 use crate::progress::Progress;
 use crate::quorum::Election;
@@ -116,6 +117,7 @@ impl Raft {
         self.votes.clear();
         self.set_leader(self.settings.id);
         self.rounds = ReadRounds::default();
+        self.forwards = Forwards::default();
         self.snapshot_asked = false;
         self.heartbeat_deadline = now.saturating_add(self.settings.heartbeat);
         let next_index = self.log.last_index() + 1;

@@ -18,6 +18,7 @@
 mod durability;
 mod election;
 mod follower;
+mod forwards;
 mod inflights;
 mod log;
 pub mod marks;

@@ -45,6 +45,8 @@ pub const IGNORED_CONFLICT_BELOW_COMMIT: &str = "raft.ignored_conflict_below_com
 pub const CLAMPED_COMMIT: &str = "raft.clamped_commit";
 /// A forwarded proposal or read reached a node that does not lead.
 pub const DROPPED_FORWARD: &str = "raft.dropped_forward";
+/// A proposal was forwarded to a leader twice: the network repeated it.
+pub const REPEATED_FORWARD: &str = "raft.repeated_forward";
 /// The answer to a forwarded read is not to a read that waits.
 pub const IGNORED_STALE_READ: &str = "raft.ignored_stale_read";
 /// A forwarded read was asked again: no answer came in time.
@@ -71,7 +73,7 @@ pub const INSTALLED_SNAPSHOT: &str = "raft.installed_snapshot";
 pub const UNREACHABLE: &str = "raft.unreachable";
 
 /// All of them, in the order in which they stand here.
-pub const ALL: [&str; 34] = [
+pub const ALL: [&str; 35] = [
     CAMPAIGNED,
     BECAME_LEADER,
     STEPPED_DOWN,
@@ -94,6 +96,7 @@ pub const ALL: [&str; 34] = [
     IGNORED_CONFLICT_BELOW_COMMIT,
     CLAMPED_COMMIT,
     DROPPED_FORWARD,
+    REPEATED_FORWARD,
     IGNORED_STALE_READ,
     REPEATED_READ,
     READ_BEFORE_FIRST_COMMIT,

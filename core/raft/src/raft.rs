@@ -1,6 +1,7 @@
 //! The node: its state, and the way in and out.
 
 use crate::durability::Durability;
+use crate::forwards::Forwards;
 use crate::log::Log;
 use crate::message::{is_forward, is_well_formed};
 use crate::progress::Tracker;
@@ -51,6 +52,8 @@ pub struct Raft {
     /// Leader: index of the empty entry that began its term.
     pub(crate) term_start: u64,
     pub(crate) rounds: ReadRounds,
+    /// Leader: the proposals that were forwarded to it in its term.
+    pub(crate) forwards: Forwards,
     /// Leader: a snapshot was asked for and has not come.
     pub(crate) snapshot_asked: bool,
     /// Follower: reads that its leader was asked to confirm.
@@ -120,6 +123,7 @@ impl Raft {
             tracker: Tracker::new(),
             term_start: 0,
             rounds: ReadRounds::default(),
+            forwards: Forwards::default(),
             snapshot_asked: false,
             forwarded,
             installing: None,

@@ -18,6 +18,9 @@ impl Raft {
             self.broadcast_append();
         } else if self.leader != 0 {
             let mut forward = message(MessageType::MsgPropose, self.leader);
+            // A forward belongs to the term in which its leader leads. The
+            // field is free: the message's own term stays 0, as etcd has it.
+            forward.log_term = self.term;
             forward.entries.push(entry);
             self.send(forward);
         } else {
@@ -45,12 +48,16 @@ impl Raft {
     /// A follower forwards proposals. A leader that it does not know to be
     /// deposed does not pass them on: forwards could go round in circles.
     pub(crate) fn handle_propose(&mut self, msg: Message) {
-        if self.role != Role::Leader {
+        if self.role != Role::Leader || msg.log_term != self.term {
             return self.mark(marks::DROPPED_FORWARD);
         }
         for entry in msg.entries {
             let id = decode_id(&entry.context).expect("malformed proposals are not handled");
-            self.append_own(proposal(id, entry.data));
+            if self.forwards.is_new(msg.from, id) {
+                self.append_own(proposal(id, entry.data));
+            } else {
+                self.mark(marks::REPEATED_FORWARD);
+            }
         }
         self.broadcast_append();
     }

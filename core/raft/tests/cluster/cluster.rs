@@ -65,6 +65,11 @@ struct Unsynced {
 }
 
 impl Wal {
+    fn has(&self, entry: &Entry) -> bool {
+        let at = entry.index.checked_sub(self.base.index + 1);
+        at.is_none_or(|at| self.entries.get(at as usize) == Some(entry))
+    }
+
     fn write(&mut self, write: &Unsynced) {
         if let Some(base) = write.reset {
             self.base = base;
@@ -395,11 +400,21 @@ impl Cluster {
     /// The node loses power, and what it did not sync but the first `keep`
     /// outputs of it, and starts again.
     pub(crate) fn crash(&mut self, id: u64, keep: usize) {
+        self.crash_torn(id, keep, false);
+    }
+
+    /// The same. If `torn`, the output after the kept ones reached the disk as
+    /// far as its log goes, but not its hard state.
+    pub(crate) fn crash_torn(&mut self, id: u64, keep: usize, torn: bool) {
         self.tell(&format!("> n{id}: crashes and restarts"));
         let node = self.node(id);
-        let kept: Vec<Unsynced> = node.unsynced.drain(..).take(keep).collect();
-        for write in &kept {
-            node.durable.write(write);
+        let mut unsynced = std::mem::take(&mut node.unsynced).into_iter();
+        for write in unsynced.by_ref().take(keep) {
+            node.durable.write(&write);
+        }
+        if let Some(mut write) = unsynced.next().filter(|_| torn) {
+            write.hard_state = None;
+            node.durable.write(&write);
         }
         node.incarnation += 1;
         node.install = None;
@@ -564,6 +579,12 @@ impl Cluster {
         }
         let node = self.nodes.get_mut(&id).expect("a node of the cluster");
         for entry in committed {
+            if !node.durable.has(&entry) {
+                self.invariants.broken.push(format!(
+                    "applied is durable: n{id} applies entry {} of term {} before it is synced",
+                    entry.index, entry.term
+                ));
+            }
             node.state.insert(entry.index, (entry.term, entry.data));
         }
         for (ctx, index) in &readable {

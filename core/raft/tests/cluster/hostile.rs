@@ -153,6 +153,22 @@ fn an_acknowledgement_of_what_was_never_sent() {
 }
 
 #[test]
+fn an_answer_to_a_round_that_was_never_asked() {
+    let mut c = Cluster::new(3);
+    c.quietly(|c| c.elect(1));
+    for from in [2, 3] {
+        let mut msg = message(MessageType::MsgHeartbeatResponse, from, 1, 1);
+        msg.context = Bytes::copy_from_slice(&1_000_u64.to_be_bytes());
+        c.forge(msg);
+    }
+    c.read(1, 1);
+    assert_eq!(c.nodes[&1].readable, []);
+    c.deliver(1, 2);
+    c.deliver(2, 1);
+    assert_eq!(c.nodes[&1].readable, [(1, 1)]);
+}
+
+#[test]
 fn a_second_leader_in_the_leaders_term() {
     for msg_type in [MessageType::MsgHeartbeat, MessageType::MsgAppend] {
         assert_ignored(message(msg_type, 2, 1, 1), marks::IGNORED_SECOND_LEADER);

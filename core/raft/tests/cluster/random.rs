@@ -32,19 +32,47 @@ const TOLD_ELSEWHERE: [&str; 2] = [marks::SNAPSHOT_TIMED_OUT, marks::SNAPSHOT_TO
 /// One thing that happens; `pick` chooses whom it happens to.
 #[derive(Debug, Clone, Copy)]
 enum Event {
-    Deliver { pick: usize },
-    Double { pick: usize },
-    Lose { pick: usize },
+    Deliver {
+        pick: usize,
+    },
+    Double {
+        pick: usize,
+    },
+    Lose {
+        pick: usize,
+    },
     Timeout,
-    Rush { pick: usize },
-    Sync { pick: usize, outputs: usize },
-    Crash { pick: usize, keep: usize },
-    Propose { pick: usize },
-    Read { pick: usize },
-    Compact { pick: usize },
-    TakeSnapshot { pick: usize },
-    Install { pick: usize },
-    Unreachable { pick: usize, peer: usize },
+    Rush {
+        pick: usize,
+    },
+    Sync {
+        pick: usize,
+        outputs: usize,
+    },
+    Crash {
+        pick: usize,
+        keep: usize,
+        torn: bool,
+    },
+    Propose {
+        pick: usize,
+    },
+    Read {
+        pick: usize,
+    },
+    Compact {
+        pick: usize,
+    },
+    TakeSnapshot {
+        pick: usize,
+    },
+    Install {
+        pick: usize,
+    },
+    Unreachable {
+        pick: usize,
+        peer: usize,
+    },
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -56,7 +84,8 @@ fn event() -> impl Strategy<Value = Event> {
         8 => Just(Event::Timeout),
         2 => pick().prop_map(|pick| Event::Rush { pick }),
         40 => (pick(), 1_usize..4).prop_map(|(pick, outputs)| Event::Sync { pick, outputs }),
-        3 => (pick(), 0_usize..3).prop_map(|(pick, keep)| Event::Crash { pick, keep }),
+        4 => (pick(), 0_usize..3, any::<bool>())
+            .prop_map(|(pick, keep, torn)| Event::Crash { pick, keep, torn }),
         10 => pick().prop_map(|pick| Event::Propose { pick }),
         6 => pick().prop_map(|pick| Event::Read { pick }),
         2 => pick().prop_map(|pick| Event::Compact { pick }),
@@ -132,9 +161,9 @@ impl Run {
                 let id = self.node(pick);
                 self.cluster.sync_some(id, outputs);
             }
-            Event::Crash { pick, keep } => {
+            Event::Crash { pick, keep, torn } => {
                 let id = self.node(pick);
-                self.cluster.crash(id, keep);
+                self.cluster.crash_torn(id, keep, torn);
             }
             Event::Propose { pick } => {
                 self.proposals += 1;

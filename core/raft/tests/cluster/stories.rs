@@ -213,6 +213,64 @@ fn conflicts_are_found_in_one_round_trip_a_term() {
 }
 
 #[test]
+fn a_follower_commits_only_what_the_append_vouches_for() {
+    let leader: &[u64] = &[1, 1, 3, 3];
+    let follower: &[u64] = &[1, 1, 2, 2];
+    let mut c = Cluster::with_logs(3, 4, 1, &[(1, leader), (2, follower), (3, leader)])
+        .tune(|s| s.max_append_bytes = 1);
+    c.quietly(|c| {
+        c.timeout(1);
+        c.settle_among(&[1, 3]);
+        c.timeout(1);
+    });
+    assert_eq!(c.raft(1).commit(), 5);
+    c.say("Node 1 has committed 5 entries. Node 2 shares two of them, and has two others that were never committed. An append that reaches only as far as entry 2 commits no more than that.");
+    let mut append = Message {
+        msg_type: MessageType::MsgAppend,
+        from: 1,
+        to: 2,
+        term: 5,
+        index: 1,
+        log_term: 1,
+        commit: 5,
+        ..Default::default()
+    };
+    append.entries = c.raft(1).entries_from(2).take(1).cloned().collect();
+    c.forge(append);
+    assert_eq!((c.terms(2), c.raft(2).commit()), (follower.to_vec(), 2));
+    c.say("With the real ones, it catches up.");
+    c.sync(2);
+    while c.terms(2) != c.terms(1) {
+        c.deliver(1, 2);
+        c.sync(2);
+        c.deliver(2, 1);
+    }
+    assert_eq!(c.terms(2), [1, 1, 3, 3, 5]);
+    assert_story!(c);
+}
+
+#[test]
+fn a_torn_write_may_keep_the_log_and_lose_the_term() {
+    let mut c = Cluster::new(3);
+    c.quietly(|c| {
+        c.timeout(1);
+        c.sync(1);
+        c.deliver(1, 2);
+        c.sync(2);
+        c.lose(1, 3);
+        c.deliver(2, 1);
+    });
+    c.say("Node 3 hears of term 1 with its first entry. Of the write, only the entry reaches the disk. It comes back in the entry's term: it cannot have voted there.");
+    c.deliver(1, 3);
+    c.crash_torn(3, 0, true);
+    assert_eq!(
+        (c.raft(3).term(), c.raft(3).vote(), c.terms(3)),
+        (1, 0, vec![1])
+    );
+    assert_story!(c);
+}
+
+#[test]
 fn a_restart_keeps_the_vote() {
     let mut c = Cluster::new(3);
     c.say("Node 2 votes for node 1 in term 1, and crashes.");
