@@ -27,7 +27,11 @@ const NEVER: [&str; 9] = [
 
 /// What takes too long, or too slow an apply lane, for random schedules; each
 /// has a story of its own.
-const TOLD_ELSEWHERE: [&str; 2] = [marks::SNAPSHOT_TIMED_OUT, marks::SNAPSHOT_TOO_OLD];
+const TOLD_ELSEWHERE: [&str; 3] = [
+    marks::SNAPSHOT_TIMED_OUT,
+    marks::SNAPSHOT_TOO_OLD,
+    marks::REPEATED_FORWARD,
+];
 
 /// One thing that happens; `pick` chooses whom it happens to.
 #[derive(Debug, Clone, Copy)]

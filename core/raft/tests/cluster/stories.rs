@@ -655,6 +655,30 @@ fn followers_forward_proposals_and_reads() {
     assert_story!(c);
 }
 
+/// Found by the testbed: with repeated forwards, `everything-at-once` showed
+/// clients one put at two revisions.
+#[test]
+fn a_forward_that_the_network_repeats_is_appended_once() {
+    let mut c = Cluster::new(3);
+    c.quietly(|c| c.elect(1));
+    c.say("A forward arrives twice. The leader appends it once.");
+    c.propose(2, 7);
+    let forward = c.lift(|m| m.msg_type == MessageType::MsgPropose).remove(0);
+    c.arrive(forward.clone());
+    c.arrive(forward.clone());
+    assert_eq!(c.raft(1).last_index(), 2);
+    c.say("A third copy comes when its leader leads again, in a later term. It is void.");
+    c.quietly(|c| {
+        c.settle();
+        c.elect(3);
+        c.elect(1);
+    });
+    let before = c.raft(1).last_index();
+    c.arrive(forward);
+    assert_eq!(c.raft(1).last_index(), before);
+    assert_story!(c);
+}
+
 #[test]
 fn an_answer_to_an_earlier_incarnations_read_is_ignored() {
     let mut c = Cluster::new(3);
