@@ -54,7 +54,7 @@ impl RaftLane {
             bugs,
             cfg,
         } = env;
-        let (mut wal, recovered) = Wal::open(disk, &cfg)?;
+        let (mut wal, recovered) = Wal::open(disk, &cfg, applied)?;
         let torn = recovered.torn;
         let mut restored = Restored {
             hard_state: recovered.hard_state,

@@ -11,7 +11,7 @@ mod replay;
 mod segment;
 
 use raft_proto::eraftpb::{Entry, HardState};
-use record::Record;
+use record::{FORMAT, Place, Record};
 use replay::{Replayed, replay};
 use segment::{DIR, Segment};
 use squall_api::OpenError;
@@ -46,6 +46,7 @@ pub(crate) struct Wal {
     /// Segments whose entries all are at or below this index can go, once the
     /// record that says so is durable: with the last segment up to the offset.
     purge: Option<(u64, u64)>,
+    /// Records that were prepared and not written yet.
     scratch: Vec<u8>,
 }
 
@@ -79,21 +80,25 @@ pub(crate) struct Durable {
 }
 
 impl Wal {
-    /// Opens the log of a member, or begins it.
-    pub(crate) fn open(disk: Arc<dyn Disk>, cfg: &Config) -> Result<(Wal, Recovered), OpenError> {
+    /// Opens the log of a member, or begins it where nothing was `applied` yet.
+    pub(crate) fn open(
+        disk: Arc<dyn Disk>,
+        cfg: &Config,
+        applied: LogBase,
+    ) -> Result<(Wal, Recovered), OpenError> {
         let identity = Identity {
             cluster: cfg.cluster,
             member: cfg.id,
         };
         let Replayed {
             mut segments,
+            leftovers,
+            identity: found,
             base,
             entries,
             hard_state,
             end,
             torn,
-            found,
-            ..
         } = replay(disk.as_ref())?;
         if let Some(found) = found
             && found != identity
@@ -104,15 +109,25 @@ impl Wal {
                 expected: Box::new(cfg.clone()),
             });
         }
+        if segments.is_empty() && applied.index > 0 {
+            return Err(OpenError::Corrupt(format!(
+                "the log is gone from {DIR}/, though entry {} was applied, and with it for whom                  the member voted: put the segments back, or replace the member",
+                applied.index
+            )));
+        }
+        for leftover in &leftovers {
+            disk.remove(leftover)?;
+        }
         let (last, file) = match segments.pop() {
             Some(last) => {
                 let file = disk.open(&last.path(), Open::Existing)?;
                 if torn > 0 {
                     file.set_len(end)?;
                 }
-                // What a killed process wrote may still be only in the page
-                // cache; from here on it counts as durable.
+                // What a killed process wrote and renamed may still be only in
+                // the page cache; from here on it counts as durable.
                 file.sync()?;
+                disk.sync_dir(Path::new(DIR))?;
                 (last, file)
             }
             None => {
@@ -136,6 +151,8 @@ impl Wal {
             disk,
             identity,
             segment_bytes: cfg.wal_segment_bytes,
+            // Those that a crash saved from being purged.
+            purge: (!segments.is_empty()).then_some((base.index, 0)),
             closed: segments,
             last,
             file,
@@ -147,7 +164,6 @@ impl Wal {
             hard_state: hard_state.clone(),
             base,
             last_index,
-            purge: None,
             scratch: Vec::new(),
         };
         Ok((
@@ -163,23 +179,20 @@ impl Wal {
 
     /// Writes what an output of Raft wants to be durable.
     pub(crate) fn write(&mut self, output: &Output) -> io::Result<()> {
-        let mut scratch = std::mem::take(&mut self.scratch);
-        scratch.clear();
         if let Some(base) = output.reset {
-            Record::Reset(base).encode(self.synced, &mut scratch);
+            self.put(&Record::Reset(base));
             self.base = base;
             self.last_index = base.index;
         }
         for entry in &output.append {
-            Record::Entry(entry.clone()).encode(self.synced, &mut scratch);
+            self.put(&Record::Entry(entry.clone()));
             self.last.last_index = self.last.last_index.max(entry.index);
             self.last_index = entry.index;
         }
         if let Some(state) = &output.hard_state {
-            Record::HardState(state.clone()).encode(self.synced, &mut scratch);
+            self.put(&Record::HardState(state.clone()));
             self.hard_state = state.clone();
         }
-        self.scratch = scratch;
         self.append()?;
         self.written_seq = output.seq;
         Ok(())
@@ -188,9 +201,8 @@ impl Wal {
     /// Says that the entries up to `base` are not needed any more. Segments
     /// without any other entry are removed once that is durable.
     pub(crate) fn compact(&mut self, base: LogBase) -> io::Result<()> {
+        self.put(&Record::Compacted(base));
         self.base = base;
-        self.scratch.clear();
-        Record::Compacted(base).encode(self.synced, &mut self.scratch);
         self.append()?;
         self.purge = Some((base.index, self.written));
         Ok(())
@@ -207,9 +219,20 @@ impl Wal {
         self.sync_now()
     }
 
+    /// Prepares a record to stand behind all that was written or prepared.
+    fn put(&mut self, record: &Record) {
+        let place = Place {
+            segment: self.last.seq,
+            offset: self.written + self.scratch.len() as u64,
+        };
+        record.encode(place, self.synced, &mut self.scratch);
+    }
+
+    /// Writes what was prepared.
     fn append(&mut self) -> io::Result<()> {
         self.file.write_at(self.written, &self.scratch)?;
         self.written += self.scratch.len() as u64;
+        self.scratch.clear();
         Ok(())
     }
 
@@ -318,10 +341,21 @@ fn create(disk: &dyn Disk, segment: &Segment, start: Start<'_>) -> io::Result<Ar
     let temporary = segment.temporary_path();
     let file = disk.open(&temporary, Open::New)?;
     let mut bytes = Vec::new();
-    let Identity { cluster, member } = start.identity;
-    Record::Identity { cluster, member }.encode(0, &mut bytes);
-    Record::Compacted(start.base).encode(0, &mut bytes);
-    Record::HardState(start.hard_state.clone()).encode(0, &mut bytes);
+    for record in [
+        Record::Identity {
+            format: FORMAT,
+            cluster: start.identity.cluster,
+            member: start.identity.member,
+        },
+        Record::Compacted(start.base),
+        Record::HardState(start.hard_state.clone()),
+    ] {
+        let place = Place {
+            segment: segment.seq,
+            offset: bytes.len() as u64,
+        };
+        record.encode(place, 0, &mut bytes);
+    }
     file.write_at(0, &bytes)?;
     file.sync()?;
     disk.rename(&temporary, &segment.path())?;

@@ -1,12 +1,14 @@
 //! From the segments on a disk to a log.
 
-use super::record::{Record, testifies_beyond};
+use super::record::{FORMAT, Place, Record, testifies_beyond};
 use super::segment::{DIR, Segment, is_temporary};
 use raft_proto::eraftpb::{Entry, HardState};
-use squall_api::Disk;
-use squall_api::OpenError;
+use squall_api::{Disk, Open, OpenError};
 use squall_raft::LogBase;
 use std::path::{Path, PathBuf};
+
+/// Every segment begins with so many records, durable before it got its name.
+const START_RECORDS: usize = 3;
 
 /// Whose log it must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +21,10 @@ pub(crate) struct Identity {
 #[derive(Debug, Default)]
 pub(crate) struct Replayed {
     pub(crate) segments: Vec<Segment>,
+    /// Files that an interrupted creation or purge left behind.
+    pub(crate) leftovers: Vec<PathBuf>,
+    /// `None` if there is no segment.
+    pub(crate) identity: Option<Identity>,
     pub(crate) base: LogBase,
     /// The log after `base`, without gaps.
     pub(crate) entries: Vec<Entry>,
@@ -27,63 +33,57 @@ pub(crate) struct Replayed {
     pub(crate) end: u64,
     /// Bytes of a torn tail, which are not.
     pub(crate) torn: u64,
-    pub(crate) found: Option<Identity>,
-    /// Entries up to this one were in segments that are gone. A later record
-    /// must say that they were compacted: it was durable before they went.
-    purged: Option<(u64, PathBuf, usize)>,
 }
 
-/// Reads all segments, after removing what an interrupted creation or purge
-/// left behind. Changes nothing else.
+/// Reads all segments. Changes nothing: what is refused may be looked at.
 pub(crate) fn replay(disk: &dyn Disk) -> Result<Replayed, OpenError> {
-    let segments = tidy(disk)?;
     let mut replayed = Replayed::default();
+    let segments = replayed.find_segments(disk)?;
     let count = segments.len();
     for (i, segment) in segments.into_iter().enumerate() {
         replayed.segment(disk, segment, i + 1 == count)?;
     }
-    if let Some((last, path, at)) = &replayed.purged {
-        let what = format!("the entries up to {last} are missing, and nothing says why");
-        return Err(corrupt(path, *at, &what));
-    }
+    replayed.finish()?;
     Ok(replayed)
 }
 
-/// The segments in order, without those that no longer connect to the last one.
-fn tidy(disk: &dyn Disk) -> Result<Vec<Segment>, OpenError> {
-    let mut segments = Vec::new();
-    let mut removed = false;
-    for path in disk.list(Path::new(DIR))? {
-        if is_temporary(&path) {
-            disk.remove(&path)?;
-            removed = true;
-        } else if let Some(segment) = Segment::from_path(&path) {
-            segments.push(segment);
-        } else {
+impl Replayed {
+    /// The segments in order; those that do not connect to the last one are
+    /// leftovers. A purge removes from the front, and a power loss may bring
+    /// some of the removed names back. That this is what happened, and no
+    /// segment is missing, will be seen in [`finish`](Replayed::finish).
+    fn find_segments(&mut self, disk: &dyn Disk) -> Result<Vec<Segment>, OpenError> {
+        let mut segments = Vec::new();
+        for path in disk.list(Path::new(DIR))? {
+            if is_temporary(&path) {
+                self.leftovers.push(path);
+            } else if let Some(segment) = Segment::from_path(&path) {
+                segments.push(segment);
+            } else {
+                return Err(OpenError::Corrupt(format!(
+                    "{} is no segment of the log: move it out of the directory",
+                    path.display()
+                )));
+            }
+        }
+        segments.sort_by_key(|segment| segment.seq);
+        if let Some(pair) = segments.windows(2).find(|pair| pair[0].seq == pair[1].seq) {
             return Err(OpenError::Corrupt(format!(
-                "{} is no segment of the log: move it out of the directory",
-                path.display()
+                "{} and {} are the same segment of the log: restore the directory from one copy, \
+                 or replace the member",
+                pair[0].path().display(),
+                pair[1].path().display()
             )));
         }
+        let connected = segments
+            .windows(2)
+            .rposition(|pair| pair[0].seq + 1 != pair[1].seq)
+            .map_or(0, |gap| gap + 1);
+        let strays = segments.drain(..connected);
+        self.leftovers.extend(strays.map(|stray| stray.path()));
+        Ok(segments)
     }
-    segments.sort_by_key(|segment| segment.seq);
-    // A purge removes from the front, and a power loss may bring some of the
-    // removed names back: what does not connect is older than the log.
-    let connected = segments
-        .windows(2)
-        .rposition(|pair| pair[0].seq + 1 != pair[1].seq)
-        .map_or(0, |gap| gap + 1);
-    for stray in segments.drain(..connected) {
-        disk.remove(&stray.path())?;
-        removed = true;
-    }
-    if removed {
-        disk.sync_dir(Path::new(DIR))?;
-    }
-    Ok(segments)
-}
 
-impl Replayed {
     fn segment(
         &mut self,
         disk: &dyn Disk,
@@ -91,25 +91,40 @@ impl Replayed {
         is_last: bool,
     ) -> Result<(), OpenError> {
         let path = segment.path();
-        let file = disk.open(&path, squall_api::Open::Existing)?;
+        let file = disk.open(&path, Open::Existing)?;
         let mut bytes = vec![0; file.len()? as usize];
         file.read_at(0, &mut bytes)?;
         let mut at = 0;
-        while at < bytes.len() {
-            match Record::decode(&bytes[at..]) {
+        let mut records = 0;
+        while at < bytes.len() || records < START_RECORDS {
+            let place = Place {
+                segment: segment.seq,
+                offset: at as u64,
+            };
+            match Record::decode(&bytes[at..], place) {
+                Ok((Record::Identity { format, .. }, ..)) if format != FORMAT => {
+                    return Err(OpenError::Corrupt(format!(
+                        "{} is in format {format}, this build reads format {FORMAT}: run a build \
+                         that reads it",
+                        path.display()
+                    )));
+                }
                 Ok((record, len, _)) => {
-                    self.record(record, &mut segment, at)
+                    self.record(records, record, &mut segment)
                         .map_err(|what| corrupt(&path, at, &what))?;
                     at += len;
+                    records += 1;
                 }
+                // The next segment began when all of this one was durable.
                 Err(what) if !is_last => return Err(corrupt(&path, at, &what)),
+                Err(what) if records < START_RECORDS => return Err(corrupt(&path, at, &what)),
                 Err(what) => {
                     // After a power loss any part of what was not synced may be
                     // there, so intact records may follow a hole. Only testimony
                     // that the hole was durable once tells rot from a torn tail.
-                    if let Some(synced) = testifies_beyond(&bytes, at) {
+                    if let Some(synced) = testifies_beyond(&bytes, segment.seq, at) {
                         let what =
-                            format!("{what}; a later record says it was durable up to {synced}");
+                            format!("{what}; a later record says that {synced} bytes were durable");
                         return Err(corrupt(&path, at, &what));
                     }
                     self.torn = (bytes.len() - at) as u64;
@@ -122,69 +137,113 @@ impl Replayed {
         Ok(())
     }
 
-    fn record(&mut self, record: Record, segment: &mut Segment, at: usize) -> Result<(), String> {
-        match record {
-            Record::Identity { cluster, member } => {
+    /// Takes in the `nth` record of a segment.
+    fn record(&mut self, nth: usize, record: Record, segment: &mut Segment) -> Result<(), String> {
+        match (nth, record) {
+            (
+                0,
+                Record::Identity {
+                    cluster, member, ..
+                },
+            ) => {
                 let identity = Identity { cluster, member };
-                if self.found.is_some_and(|found| found != identity) {
-                    return Err(format!("it is of member {member} of cluster {cluster}"));
+                if self.identity.is_some_and(|other| other != identity) {
+                    return Err(format!(
+                        "it is of member {member} of cluster {cluster}, the segment before is not"
+                    ));
                 }
-                self.found = Some(identity);
+                self.identity = Some(identity);
+                Ok(())
             }
-            Record::Compacted(base) => self.compacted(base),
-            Record::Reset(base) => {
-                self.base = base;
-                self.entries.clear();
-                self.purged = None;
+            (1 | START_RECORDS.., Record::Compacted(base)) => self.compacted(base),
+            (2 | START_RECORDS.., Record::HardState(state)) => {
+                self.hard_state = state;
+                Ok(())
             }
-            Record::Entry(entry) => {
-                let is_first = segment.last_index == 0 && self.segments.is_empty();
+            (START_RECORDS.., Record::Reset(base)) => self.reset(base),
+            (START_RECORDS.., Record::Entry(entry)) => {
                 segment.last_index = segment.last_index.max(entry.index);
-                return self.entry(entry, is_first.then(|| (segment.path(), at)));
+                self.entry(entry, segment.first_index)
             }
-            Record::HardState(state) => self.hard_state = state,
+            (nth, record) => Err(format!("a segment's record {nth} cannot be {record:?}")),
         }
+    }
+
+    fn compacted(&mut self, base: LogBase) -> Result<(), String> {
+        self.advances(base)?;
+        if let Some(first) = self.entries.first().map(|entry| entry.index) {
+            let gone = (base.index + 1).saturating_sub(first);
+            if let Some(last) = gone.checked_sub(1) {
+                match self.entries.get(last as usize) {
+                    Some(entry) if entry.term == base.term => {}
+                    other => {
+                        return Err(format!(
+                            "the log was compacted at {base:?}, but has {other:?} there"
+                        ));
+                    }
+                }
+            }
+            self.entries.drain(..gone as usize);
+        }
+        self.base = base;
         Ok(())
     }
 
-    fn compacted(&mut self, base: LogBase) {
-        if base.index < self.base.index {
-            return;
-        }
-        let gone = (base.index - self.base.index) as usize;
-        self.entries.drain(..gone.min(self.entries.len()));
+    fn reset(&mut self, base: LogBase) -> Result<(), String> {
+        self.advances(base)?;
         self.base = base;
-        self.purged.take_if(|(last, ..)| *last <= base.index);
+        self.entries.clear();
+        Ok(())
     }
 
-    /// `start` says where the entry is, if it is the first one of all.
-    fn entry(&mut self, entry: Entry, start: Option<(PathBuf, usize)>) -> Result<(), String> {
-        let first = self.base.index + 1;
-        let next = first + self.entries.len() as u64;
-        if entry.index < first {
-            // Compacted since, in a segment that was not purged yet.
+    fn advances(&self, base: LogBase) -> Result<(), String> {
+        if base == self.base || base.index > self.base.index {
             return Ok(());
         }
-        if entry.index > next {
-            let Some((path, at)) = start else {
-                return Err(format!(
-                    "entry {} follows entry {}, the ones between are missing",
-                    entry.index,
-                    next - 1
-                ));
-            };
-            let last = entry.index - 1;
-            self.purged = Some((last, path, at));
-            // Its term is not known before the record that explains the gap.
-            self.base = LogBase {
-                index: last,
-                term: 0,
-            };
+        Err(format!(
+            "the log's base goes from {:?} to {base:?}",
+            self.base
+        ))
+    }
+
+    /// An entry replaces everything from its index on.
+    fn entry(&mut self, entry: Entry, segment_first: u64) -> Result<(), String> {
+        let next = match self.entries.last() {
+            Some(last) => last.index + 1,
+            // What was before this segment may be purged, see `finish`.
+            None => segment_first.max(self.base.index + 1),
+        };
+        if entry.index <= self.base.index || entry.index > next {
+            return Err(format!(
+                "entry {} cannot stand between {:?} and {next}",
+                entry.index, self.base
+            ));
         }
-        self.entries
-            .truncate((entry.index - self.base.index - 1) as usize);
+        let first = self.entries.first().map_or(entry.index, |e| e.index);
+        let kept = entry.index.saturating_sub(first);
+        self.entries.truncate(kept as usize);
         self.entries.push(entry);
         Ok(())
+    }
+
+    /// Whether what came before the oldest segment was compacted. Segments are
+    /// purged only when a record that says so is durable in a later one.
+    fn finish(&self) -> Result<(), OpenError> {
+        let Some(oldest) = self.segments.first() else {
+            return Ok(());
+        };
+        let first = self.entries.first().map_or(0, |entry| entry.index);
+        let covered = first.max(oldest.first_index) - 1;
+        if covered <= self.base.index {
+            return Ok(());
+        }
+        Err(OpenError::Corrupt(format!(
+            "{} is the oldest segment that connects to the log, but entries {} to {covered}, which \
+             should stand before it, were not compacted: put the missing segments back, or \
+             replace the member",
+            oldest.path().display(),
+            self.base.index + 1,
+        )))
     }
 }
 
