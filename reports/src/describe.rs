@@ -162,7 +162,7 @@ pub fn event(event: &Event) -> String {
 /// Bytes as text where they are text, in quotes, and safe for any terminal.
 fn quoted(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
-        Ok(text) => format!("\"{}\"", text.escape_debug()),
+        Ok(text) => format!("\"{}\"", shortened(text).escape_debug()),
         Err(_) => {
             let mut text = String::from("0x");
             for byte in bytes.iter().take(16) {
@@ -173,6 +173,28 @@ fn quoted(bytes: &[u8]) -> String {
             }
             text
         }
+    }
+}
+
+/// Long values cut, and padding at their end left out: `c5.17…`. The witness on
+/// disk has them whole.
+fn shortened(text: &str) -> String {
+    const LENGTH_MAX: usize = 40;
+    const PADDING_MIN: usize = 4;
+    let bare = match text.chars().next_back() {
+        Some(last) => text.trim_end_matches(last),
+        None => text,
+    };
+    let bare = if text.len() - bare.len() >= PADDING_MIN && !bare.is_empty() {
+        bare
+    } else {
+        text
+    };
+    let cut: String = bare.chars().take(LENGTH_MAX).collect();
+    if cut.len() < text.len() {
+        format!("{cut}…")
+    } else {
+        cut
     }
 }
 
@@ -398,6 +420,14 @@ mod tests {
             ..Default::default()
         });
         assert_eq!(call(&put), "put \"k\\u{1b}[2J\" = 0xff1b");
+    }
+
+    #[test]
+    fn long_values_are_cut_and_padding_is_left_out() {
+        assert_eq!(quoted(b"c5.17........."), "\"c5.17…\"");
+        assert_eq!(quoted(b"c5.17..."), "\"c5.17...\"");
+        assert_eq!(quoted(b"aaaaaaaa"), "\"aaaaaaaa\"");
+        assert_eq!(quoted("xy".repeat(50).as_bytes()).chars().count(), 43);
     }
 
     #[test]

@@ -126,7 +126,8 @@ pub(crate) fn explanation_body(
     if !e.others.is_empty() {
         section(out, "In the same run");
         for other in &e.others {
-            wrap(out, &format!("  {}: ", other.check), &other.sentence, width);
+            let text = format!("{}: {}", other.check, other.sentence);
+            wrap(out, "  - ", &text, width);
         }
     }
 }

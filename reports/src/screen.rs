@@ -139,18 +139,25 @@ fn counts(out: &mut String, totals: &Totals, width: usize) {
     let line = |out: &mut String, name: &str, text: String| {
         wrap(out, &format!("  {name:<9} "), &text, width);
     };
+    let fate = if ops_unknown == 0 {
+        String::new()
+    } else {
+        format!(
+            "; of the unknown writes {} took effect, {} never did",
+            count(unknown_applied),
+            count(unknown_not_applied)
+        )
+    };
     line(
         out,
         "clients",
         format!(
-            "{}: {} ok ({}), {} refused, {} unknown; of the unknown writes {} took effect, {} never did",
+            "{}: {} ok ({}), {} refused, {} unknown{fate}",
             plural(ops_ok + ops_refused + ops_unknown, "operation"),
             count(ops_ok),
             plural(txns_ok, "transaction"),
             count(ops_refused),
             count(ops_unknown),
-            count(unknown_applied),
-            count(unknown_not_applied),
         ),
     );
     line(
@@ -203,7 +210,7 @@ fn planted(out: &mut String, totals: &Totals, width: usize) {
     let columns = [
         Column::left("planted bug"),
         Column::left("found"),
-        Column::left("by").shrinking(),
+        Column::left("by").wrapping(),
     ];
     let rows: Vec<Vec<String>> = totals
         .hunts
@@ -259,8 +266,8 @@ fn further(
     width: usize,
 ) {
     if first.runs > 1 {
-        let times = format!("the same kind of failure in {}", plural(first.runs, "run"));
-        wrap(out, "  seen in ", &times, width);
+        let text = format!("{} failed in this way", plural(first.runs, "run"));
+        wrap(out, "  ", &text, width);
     }
     if rest.is_empty() {
         return;
@@ -272,9 +279,11 @@ fn further(
             1 => String::new(),
             n => format!(" ({})", plural(*n, "run")),
         };
-        let lead = format!("  {}@{}  ", e.scenario, e.seed);
-        let text = format!("{}: {}{times}", e.check, e.sentence);
-        wrap(out, &lead, &text, width);
+        let text = format!(
+            "{}@{}: {}: {}{times}",
+            e.scenario, e.seed, e.check, e.sentence
+        );
+        wrap(out, "  - ", &text, width);
     }
     let left_out = rest.len().saturating_sub(FINDINGS_MAX) as u64 + totals.findings_left_out;
     if left_out > 0 {
@@ -296,11 +305,12 @@ fn troubles(out: &mut String, totals: &Totals, width: usize) {
         out.push('\n');
         let _ = writeln!(out, "{}", paint(UNSURE, "UNKNOWN, which is not a pass"));
         for (reason, unproved) in totals.inconclusive.iter().take(TEXTS_MAX) {
-            let lead = match unproved.runs {
-                1 => format!("  {}: ", unproved.first),
-                n => format!("  {} and {} more: ", unproved.first, count(n - 1)),
+            let others = match unproved.runs {
+                1 => String::new(),
+                n => format!(" and {} more", count(n - 1)),
             };
-            wrap(out, &lead, reason, width);
+            let text = format!("{}{others}: {reason}", unproved.first);
+            wrap(out, "  - ", &text, width);
         }
         let left_out = totals.inconclusive.len().saturating_sub(TEXTS_MAX);
         if left_out > 0 {

@@ -9,6 +9,10 @@ use std::cmp::Reverse;
 
 /// A story is read, not searched.
 const BEATS_MAX: usize = 9;
+/// Below this, even what explains little is told.
+const BEATS_MIN: usize = 5;
+/// What weighs less explains little.
+const EXPLAINS: u8 = 50;
 /// Of them, operations: the table shows all.
 const OPERATIONS_MAX: usize = 4;
 /// Events this long before the first operation of the witness may still
@@ -42,7 +46,8 @@ pub(crate) fn tell(witness: &Witness, events: &[Event]) -> Vec<Beat> {
 
     // The heaviest, and among equals the closest to the failure.
     candidates.sort_by_key(|(weight, beat)| (Reverse(weight.0), Reverse((beat.t, beat.seq))));
-    candidates.truncate(BEATS_MAX);
+    let explain = candidates.iter().filter(|(w, _)| w.0 >= EXPLAINS).count();
+    candidates.truncate(explain.clamp(BEATS_MIN, BEATS_MAX));
     let mut beats: Vec<Beat> = candidates.into_iter().map(|(_, beat)| beat).collect();
     beats.sort_by_key(|beat| (beat.t, beat.seq, beat.op));
     beats
@@ -75,6 +80,8 @@ fn weigh(event: &Event, witness: &Witness) -> Option<Weight> {
         Kind::Paused | Kind::Resumed => Weight(74 + near, "pause"),
         Kind::Started { incarnation } if *incarnation > 0 => Weight(66 + near, "restart"),
         Kind::Ended { .. } => Weight(60, "end"),
+        // The reader has that sentence already.
+        Kind::Violated { sentence, .. } if *sentence == witness.sentence => return None,
         Kind::Violated { .. } => Weight(90, "violation"),
         Kind::Mark { .. } if about_node => Weight(35, "mark"),
         _ => return None,

@@ -11,8 +11,16 @@ const GAP: &str = "  ";
 pub struct Column {
     head: &'static str,
     align: Align,
-    /// Whether it gives way when the table is too wide.
-    shrinks: bool,
+    /// What it does when the table is too wide.
+    yields: Yields,
+}
+
+/// How a column gives way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Yields {
+    Never,
+    Cut,
+    Wrap,
 }
 
 enum Align {
@@ -26,7 +34,7 @@ impl Column {
         Column {
             head,
             align: Align::Left,
-            shrinks: false,
+            yields: Yields::Never,
         }
     }
 
@@ -35,14 +43,21 @@ impl Column {
         Column {
             head,
             align: Align::Right,
-            shrinks: false,
+            yields: Yields::Never,
         }
     }
 
     /// The same, but cut when the table is too wide.
     #[must_use]
     pub const fn shrinking(mut self) -> Column {
-        self.shrinks = true;
+        self.yields = Yields::Cut;
+        self
+    }
+
+    /// The same, but wrapped when the table is too wide. For the last column.
+    #[must_use]
+    pub const fn wrapping(mut self) -> Column {
+        self.yields = Yields::Wrap;
         self
     }
 }
@@ -65,7 +80,7 @@ pub fn table(out: &mut String, columns: &[Column], rows: &[Vec<String>], width: 
     let gaps = GAP.len() * columns.len();
     while widths.iter().sum::<usize>() + gaps > width {
         let widest = (0..columns.len())
-            .filter(|&i| columns[i].shrinks && widths[i] > SHRUNK_MIN)
+            .filter(|&i| columns[i].yields != Yields::Never && widths[i] > SHRUNK_MIN)
             .max_by_key(|&i| widths[i]);
         match widest {
             Some(i) => widths[i] -= 1,
@@ -74,8 +89,18 @@ pub fn table(out: &mut String, columns: &[Column], rows: &[Vec<String>], width: 
     }
     let heads: Vec<String> = columns.iter().map(|c| c.head.to_owned()).collect();
     let _ = writeln!(out, "{}", paint(DIM, line(columns, &widths, &heads)));
+    let wraps = columns.last().is_some_and(|c| c.yields == Yields::Wrap);
     for row in &rows {
-        let _ = writeln!(out, "{}", line(columns, &widths, row));
+        match (row.split_last(), columns.split_last()) {
+            (Some((last, cells)), Some((_, before))) if wraps => {
+                let text = line(before, &widths, cells);
+                let indent: usize = widths[..before.len()].iter().map(|w| w + GAP.len()).sum();
+                wrap(out, &format!("{text:<indent$}{GAP}"), last, width);
+            }
+            _ => {
+                let _ = writeln!(out, "{}", line(columns, &widths, row));
+            }
+        }
     }
 }
 
@@ -149,6 +174,19 @@ mod tests {
         out.clear();
         table(&mut out, &columns, &rows, 80);
         assert!(out.contains("a long value"), "{out}");
+    }
+
+    #[test]
+    fn a_column_of_prose_wraps_under_itself() {
+        let columns = [Column::right("op"), Column::left("about").wrapping()];
+        let rows = [vec![
+            "#1".to_owned(),
+            "one two three four five six".to_owned(),
+        ]];
+        let mut out = String::new();
+        table(&mut out, &columns, &rows, 26);
+        let body: Vec<&str> = out.lines().skip(1).collect();
+        assert_eq!(body, ["  #1  one two three four", "      five six"]);
     }
 
     #[test]

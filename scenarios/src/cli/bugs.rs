@@ -47,8 +47,8 @@ pub(super) fn bugs(
             let columns = [
                 Column::left("bug"),
                 Column::left("id"),
-                Column::left("what the store does wrong").shrinking(),
                 Column::left("found by"),
+                Column::left("what the store does wrong").wrapping(),
             ];
             let rows: Vec<Vec<String>> = listed
                 .iter()
@@ -56,8 +56,8 @@ pub(super) fn bugs(
                     vec![
                         bug.name.into(),
                         bug.id.into(),
-                        bug.about.into(),
                         bug.found_by.join(", "),
+                        bug.about.into(),
                     ]
                 })
                 .collect();

@@ -143,7 +143,7 @@ fn scenarios(format: Format, console: &mut Console<'_>) -> Result<Exit, Complain
         Column::left("scenario"),
         Column::right("nodes"),
         Column::right("faults"),
-        Column::left("what happens").shrinking(),
+        Column::left("what happens").wrapping(),
     ];
     let rows = listed
         .into_iter()
@@ -198,7 +198,7 @@ fn runs(args: &RunsArgs, format: Format, console: &mut Console<'_>) -> Result<Ex
         Column::left("run directory"),
         Column::left("run"),
         Column::right("exit"),
-        Column::left("").shrinking(),
+        Column::left("").wrapping(),
     ];
     let rows = listed.into_iter().map(|run| {
         vec![
@@ -275,7 +275,7 @@ fn pairs<'a>(
         console.json(&pairs.into_iter().collect::<BTreeMap<_, _>>())?;
         return Ok(Exit::Pass);
     }
-    let columns = [Column::left(heads.0), Column::left(heads.1).shrinking()];
+    let columns = [Column::left(heads.0), Column::left(heads.1).wrapping()];
     let rows = pairs
         .into_iter()
         .map(|(name, meaning)| vec![name.to_owned(), meaning.to_owned()]);

@@ -1,10 +1,11 @@
 //! Bad input: exit 2 and one clear line, before anything runs.
 
-use crate::support::{Said, passes, squall, write_scenarios};
+use crate::support::{Said, passes, squall, text, write_scenarios};
 use squall::Scenario;
 use squall::runner::{RunFailure, RunOptions};
 use squall_ci::Exit;
 use squall_record::Run;
+use std::collections::BTreeMap;
 use std::fs;
 
 fn never(_: &Scenario, _: u64, _: &RunOptions) -> Result<Run, RunFailure> {
@@ -181,4 +182,18 @@ fn every_list_has_something_and_is_json_on_request() {
             .out
             .contains("ack-before-fsync")
     );
+}
+
+#[test]
+fn every_listed_fault_can_be_written_in_a_scenario() {
+    let said = squall(&["list", "faults", "--format", "json"], &passes);
+    let faults: BTreeMap<String, String> = serde_json::from_str(&said.out).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a.toml");
+    for fault in faults.keys() {
+        let text = text("a").replace("pause = { node = \"leader\" }", fault);
+        fs::write(&file, text).unwrap();
+        let said = squall(&["lint", &file.display().to_string()], &passes);
+        assert_eq!(said.exit, Exit::Pass, "{fault}: {}", said.out);
+    }
 }
