@@ -5,8 +5,11 @@
 //! It needs no total order of the history, and holds even where that cannot be
 //! found.
 
+mod range;
+
 use crate::replicas::{Replica, holds, show};
 use bytes::Bytes;
+use range::{ByRange, KeyRange};
 use squall_api::pb::{
     DeleteRangeRequest, DeleteRangeResponse, PutRequest, RequestOp, ResponseOp, TxnRequest,
     TxnResponse, request_op::Request, response_op::Response,
@@ -38,58 +41,6 @@ pub fn check(history: &[Op], finals: &[Replica]) -> Check {
     }
 }
 
-/// The keys of a `range_end`, as etcd reads it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct KeyRange {
-    start: Bytes,
-    end: End,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum End {
-    /// No `range_end`: the key alone.
-    Single,
-    /// Up to this key, which is not included. A prefix is such a range too.
-    Before(Bytes),
-    /// `range_end` is one zero byte: every key from the start on.
-    All,
-}
-
-impl KeyRange {
-    fn of(request: &DeleteRangeRequest) -> KeyRange {
-        let end = match &request.range_end[..] {
-            [] => End::Single,
-            [0] => End::All,
-            _ => End::Before(request.range_end.clone()),
-        };
-        // An empty key stands for the first key there can be.
-        let start = match &request.key[..] {
-            [] if end != End::Single => Bytes::from_static(&[0]),
-            _ => request.key.clone(),
-        };
-        KeyRange { start, end }
-    }
-
-    fn contains(&self, key: &Bytes) -> bool {
-        match &self.end {
-            End::Single => *key == self.start,
-            End::Before(end) => *key >= self.start && key < end,
-            End::All => *key >= self.start,
-        }
-    }
-}
-
-impl std::fmt::Display for KeyRange {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let start = self.start.escape_ascii();
-        match &self.end {
-            End::Single => write!(f, "{start}"),
-            End::Before(end) => write!(f, "[{start}, {})", end.escape_ascii()),
-            End::All => write!(f, "[{start}, ...)"),
-        }
-    }
-}
-
 /// An acknowledged put: the operation, and what it wrote at which revision.
 #[derive(Debug, Clone, Copy)]
 struct Written<'a> {
@@ -109,9 +60,9 @@ struct Deleted<'a> {
 #[derive(Debug, Default)]
 struct Acknowledged<'a> {
     puts: BTreeMap<&'a Bytes, Written<'a>>,
-    deletes: BTreeMap<KeyRange, Deleted<'a>>,
+    deletes: ByRange<Deleted<'a>>,
     /// Ranges whose keys an operation of unknown outcome may have deleted.
-    maybe_deleted: Vec<KeyRange>,
+    maybe_deleted: ByRange<()>,
     newest: Option<(i64, &'a Op)>,
     mutations: u64,
     unknown: u64,
@@ -134,7 +85,7 @@ impl<'a> Acknowledged<'a> {
                 (Call::Put(_), Outcome::Unknown(_)) => acked.unknown += 1,
                 (Call::DeleteRange(delete), Outcome::Unknown(_)) => {
                     acked.unknown += 1;
-                    acked.maybe_deleted.push(KeyRange::of(delete));
+                    acked.maybe_deleted.entry(KeyRange::of(delete)).or_default();
                 }
                 (Call::Txn(txn), Outcome::Unknown(_)) => {
                     acked.unknown += 1;
@@ -143,8 +94,6 @@ impl<'a> Acknowledged<'a> {
                 _ => {}
             }
         }
-        acked.maybe_deleted.sort();
-        acked.maybe_deleted.dedup();
         acked
     }
 
@@ -212,7 +161,7 @@ impl<'a> Acknowledged<'a> {
         for request in txn.success.iter().chain(&txn.failure) {
             match &request.request {
                 Some(Request::RequestDeleteRange(delete)) => {
-                    self.maybe_deleted.push(KeyRange::of(delete));
+                    self.maybe_deleted.entry(KeyRange::of(delete)).or_default();
                 }
                 Some(Request::RequestTxn(txn)) => self.maybe_txn(txn),
                 _ => {}
@@ -251,12 +200,13 @@ impl<'a> Acknowledged<'a> {
                 &holds,
             ));
         }
-        for (range, deleted) in &self.deletes {
+        for (range, deleted) in self.deletes.iter() {
             // What is there after a delete was created after it; a put of the
             // same transaction has the same revision.
             let left = kvs
-                .iter()
-                .find(|(key, kv)| range.contains(key) && kv.create_revision < deleted.revision);
+                .range::<Bytes, _>(&range.start..)
+                .take_while(|(key, _)| range.contains(key))
+                .find(|(_, kv)| kv.create_revision < deleted.revision);
             if let Some((key, kv)) = left {
                 let what = format!("the delete of {range}");
                 let holds = format!(
@@ -281,11 +231,11 @@ impl<'a> Acknowledged<'a> {
         // A key with a lease goes with it.
         written.put.lease != 0
             || written.put.ignore_lease
-            || self.maybe_deleted.iter().any(|range| range.contains(key))
+            || self.maybe_deleted.covering(key).next().is_some()
             || self
                 .deletes
-                .iter()
-                .any(|(range, deleted)| deleted.revision >= written.revision && range.contains(key))
+                .covering(key)
+                .any(|deleted| deleted.revision >= written.revision)
     }
 }
 

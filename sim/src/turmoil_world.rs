@@ -15,7 +15,7 @@
 mod host;
 mod peer;
 
-use crate::world::{MemberSetup, Panicked};
+use crate::world::{MemberSetup, Observer, Panicked, Violation};
 use crate::{DiskParams, NodeDisk, PowerLoss, RollingHash, Streams};
 use host::Node;
 use squall_api::{Bugs, Code, Input, ReqId, SessionId, Status};
@@ -51,6 +51,9 @@ pub struct Simulated<T> {
     /// The rolling hash over all of them, with payloads and true times, and
     /// over every disk operation.
     pub hash: u64,
+    /// The first broken invariant, if one was. The scenario went on all the
+    /// same: it calls the world, not the other way round.
+    pub violation: Option<Violation>,
 }
 
 /// Runs `scenario` against a world of its own.
@@ -59,7 +62,11 @@ pub struct Simulated<T> {
 ///
 /// When it is called a second time in one process: that run could not be
 /// repeated in another one.
-pub fn simulate<T, S>(setup: Setup, scenario: S) -> Result<Simulated<T>, Panicked>
+pub fn simulate<T, S>(
+    setup: Setup,
+    observer: Box<dyn Observer>,
+    scenario: S,
+) -> Result<Simulated<T>, Panicked>
 where
     T: Send + 'static,
     S: FnOnce(&mut World) -> T + Send + 'static,
@@ -79,7 +86,7 @@ where
         // tokio's runtimes have a pool for blocking calls, which stays empty.
         runtime.set_allow_system_thread(true);
         runtime.block_on(async move {
-            let mut world = World::new(setup);
+            let mut world = World::new(setup, observer);
             let value = scenario(&mut world);
             world.finish(value)
         })
@@ -102,7 +109,7 @@ pub struct World {
 }
 
 impl World {
-    fn new(setup: Setup) -> World {
+    fn new(setup: Setup, observer: Box<dyn Observer>) -> World {
         let streams = Streams::new(setup.seed);
         let mut sim = turmoil::Builder::new()
             .rng_seed(setup.seed)
@@ -112,7 +119,7 @@ impl World {
             .max_message_latency(Duration::from_nanos(*setup.latency.end()))
             .tcp_capacity(1 << 16)
             .build();
-        let trace = Rc::new(Trace::new(setup.seed));
+        let trace = Rc::new(Trace::new(setup.seed, observer));
         let nodes: Vec<Rc<Node>> = (1u64..)
             .zip(setup.members)
             .map(|(id, member)| {
@@ -191,6 +198,7 @@ impl World {
         node.disk.crash(self.now(), how);
         self.sim.crash(node.name());
         node.forget_process();
+        self.trace.observer.borrow_mut().crashed(member);
         self.trace
             .mix(self.now(), member, tag::CRASH, how.name().as_bytes());
     }
@@ -240,6 +248,7 @@ impl World {
             value,
             events: self.trace.events.get(),
             hash: self.trace.hash.borrow().value(),
+            violation: self.trace.violation.take(),
         }
     }
 }
@@ -258,17 +267,21 @@ mod tag {
     pub(super) const DISK: u8 = 10;
 }
 
-/// The rolling hash of one run.
+/// What is seen of one run.
 struct Trace {
     hash: RefCell<RollingHash>,
     events: Cell<u64>,
+    observer: RefCell<Box<dyn Observer>>,
+    violation: RefCell<Option<Violation>>,
 }
 
 impl Trace {
-    fn new(seed: u64) -> Trace {
+    fn new(seed: u64, observer: Box<dyn Observer>) -> Trace {
         Trace {
             hash: RefCell::new(RollingHash::new(seed)),
             events: Cell::new(0),
+            observer: RefCell::new(observer),
+            violation: RefCell::new(None),
         }
     }
 
@@ -278,5 +291,11 @@ impl Trace {
         hash.mix_u64(node);
         hash.mix(tag, bytes);
         self.events.set(self.events.get() + 1);
+    }
+
+    fn observe(&self, look: impl FnOnce(&mut dyn Observer) -> Result<(), Violation>) {
+        if let Err(violation) = look(self.observer.borrow_mut().as_mut()) {
+            self.violation.borrow_mut().get_or_insert(violation);
+        }
     }
 }

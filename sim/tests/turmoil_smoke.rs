@@ -5,13 +5,16 @@
 //! turmoil allows one run a process, so this file holds one test, which starts
 //! itself again for each run.
 
-use squall_api::{Bugs, Config, Request, Response, pb};
-use squall_record::Outcome;
+use squall_api::eraftpb::Message;
+use squall_api::{Bugs, Config, Request, Response, View, pb};
+use squall_checkers::raft::Invariants;
+use squall_checkers::replicas::Chain;
+use squall_record::{Outcome, Verdict, Witness};
 use squall_sim::turmoil_world::{Setup, Simulated, World, simulate};
-use squall_sim::world::{Lanes, MemberSetup};
+use squall_sim::world::{Lanes, MemberSetup, Observer, Violation};
 use squall_sim::{ClockParams, DiskParams, PowerLoss};
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const MEMBERS: [u64; 3] = [1, 2, 3];
@@ -31,11 +34,18 @@ fn three_members_keep_their_data_through_a_crash_the_same_in_every_process() {
     let seed = std::env::var(SEED);
     if let Ok(seed) = seed {
         let seed = seed.parse().expect("a seed");
-        let run = simulate(setup(seed), story).unwrap_or_else(|panic| panic!("{}", panic.message));
+        let seen = Seen::default();
+        let run = simulate(setup(seed), Box::new(seen.clone()), story);
+        let run = run.unwrap_or_else(|panic| panic!("{}", panic.message));
+        if let Some(Violation { check, witness }) = run.violation {
+            panic!("{check}: {}", witness.sentence);
+        }
+        seen.assert_judged();
         let Simulated {
             value,
             events,
             hash,
+            ..
         } = run;
         println!("run: {value} calls, {events} events, hash {hash:016x}");
         return;
@@ -61,6 +71,51 @@ fn run_elsewhere(seed: u64) -> String {
     // The harness may have begun the line with the test's name.
     let run = text.lines().find_map(|line| line.split_once("run: "));
     run.expect("the run's line").1.to_owned()
+}
+
+/// The online checks, which the test asks for what they judged.
+#[derive(Clone, Default)]
+struct Seen(Arc<Mutex<(Invariants, Chain)>>);
+
+impl Seen {
+    fn assert_judged(self) {
+        let (invariants, chain) = std::mem::take(&mut *self.0.lock().unwrap());
+        for check in invariants.finish().into_iter().chain([chain.finish()]) {
+            assert!(matches!(check.verdict, Verdict::Pass { .. }), "{check:?}");
+        }
+    }
+}
+
+fn violation(check: &'static str) -> impl FnOnce(Box<Witness>) -> Violation {
+    move |witness| Violation { check, witness }
+}
+
+impl Observer for Seen {
+    fn view(&mut self, t: u64, node: u64, view: &View) -> Result<(), Violation> {
+        let (invariants, chain) = &mut *self.0.lock().unwrap();
+        invariants
+            .observe(t, node, view)
+            .map_err(violation("raft"))?;
+        match view {
+            View::Applied(applied) | View::Installed(applied) | View::Opened(applied) => chain
+                .observe(t, node, applied)
+                .map_err(violation("replicas.chain")),
+            View::Raft(_) | View::Proposed { .. } => Ok(()),
+        }
+    }
+
+    fn sent(&mut self, t: u64, node: u64, msg: &Message) -> Result<(), Violation> {
+        let (invariants, _) = &mut *self.0.lock().unwrap();
+        invariants.sent(t, node, msg).map_err(violation("raft"))
+    }
+
+    fn started(&mut self, node: u64) {
+        self.0.lock().unwrap().0.restarted(node);
+    }
+
+    fn crashed(&mut self, node: u64) {
+        self.0.lock().unwrap().0.crashed(node);
+    }
 }
 
 fn setup(seed: u64) -> Setup {

@@ -2,7 +2,7 @@
 
 use super::peer::{self, Links};
 use super::{Trace, tag};
-use crate::world::{Lanes, MemberSetup};
+use crate::world::{Lanes, MemberSetup, Observer, Violation};
 use crate::{NodeClock, NodeDisk, Streams};
 use bytes::BytesMut;
 use squall_api::{
@@ -85,6 +85,11 @@ impl Node {
         self.trace.mix(true_now(), self.id, tag, bytes);
     }
 
+    fn observe(&self, look: impl FnOnce(u64, u64, &mut dyn Observer) -> Result<(), Violation>) {
+        let t = true_now();
+        self.trace.observe(|observer| look(t, self.id, observer));
+    }
+
     /// Ends the syncs that the present step started when they are due.
     fn watch_syncs(self: &Rc<Self>, raft: &UnboundedSender<Input>) {
         for sync in self.disk.take_started() {
@@ -124,6 +129,10 @@ pub(super) async fn run(node: Rc<Node>) -> turmoil::Result {
     let mount = node.disk.mount();
     let incarnation = node.incarnation.replace(node.incarnation.get() + 1);
     node.mix(tag::START, &incarnation.to_le_bytes());
+    node.observe(|_, id, observer| {
+        observer.started(id);
+        Ok(())
+    });
     let begun = true_now();
     node.disk.begin_step(begun);
     let rng = node.streams.rng("member", node.id << 32 | incarnation);
@@ -236,6 +245,8 @@ impl LaneHost {
                 let mut wire = BytesMut::new();
                 frame.encode(&mut wire);
                 self.node.mix(tag::SENT, &wire);
+                self.node
+                    .observe(|t, node, observer| observer.sent(t, node, &frame.msg));
                 self.links.send(frame.to, wire);
             }
             Effect::Reply { id, result, last } => {
@@ -250,7 +261,9 @@ impl LaneHost {
             }
             Effect::Lane(message) => self.tell_other(message),
             Effect::Mark(name) => self.node.mix(tag::MARK, name.as_bytes()),
-            Effect::View(_) => {}
+            Effect::View(view) => self
+                .node
+                .observe(|t, node, observer| observer.view(t, node, &view)),
         }
     }
 
