@@ -304,12 +304,12 @@ fn troubles(out: &mut String, totals: &Totals, width: usize) {
     if !totals.inconclusive.is_empty() {
         out.push('\n');
         let _ = writeln!(out, "{}", paint(UNSURE, "UNKNOWN, which is not a pass"));
-        for (reason, unproved) in totals.inconclusive.iter().take(TEXTS_MAX) {
+        for unproved in totals.inconclusive.iter().take(TEXTS_MAX) {
             let others = match unproved.runs {
                 1 => String::new(),
                 n => format!(" and {} more", count(n - 1)),
             };
-            let text = format!("{}{others}: {reason}", unproved.first);
+            let text = format!("{}{others}: {}", unproved.first, unproved.reason);
             wrap(out, "  - ", &text, width);
         }
         let left_out = totals.inconclusive.len().saturating_sub(TEXTS_MAX);

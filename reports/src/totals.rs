@@ -3,7 +3,6 @@
 use crate::event::{Finding, Finished, Hunted, Replayed, RunVerdict, Started, SweepEvent};
 use serde::Serialize;
 use squall_record::{Stats, Verdict};
-use std::collections::BTreeMap;
 
 /// How many different findings are kept. Of further kinds only the number is
 /// known, so that a sweep of any length stays small.
@@ -25,8 +24,8 @@ pub struct Totals {
     pub findings_left_out: u64,
     /// Hunts for planted bugs.
     pub hunts: Vec<Hunted>,
-    /// Why runs proved nothing: each reason, and which runs gave it.
-    pub inconclusive: BTreeMap<String, Unproved>,
+    /// Why runs proved nothing: each kind of reason, and which runs gave it.
+    pub inconclusive: Vec<Unproved>,
     /// Runs whose second run differed, as `scenario@seed`.
     pub nondeterministic: Vec<String>,
     /// Runs that were run twice.
@@ -49,9 +48,11 @@ pub struct Counted<T> {
     pub first: T,
 }
 
-/// Runs that proved nothing for the same reason.
+/// Runs that proved nothing for the same reason, numbers aside.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Unproved {
+    /// The reason that the first of them gave.
+    pub reason: String,
     /// How many.
     pub runs: u64,
     /// The first of them, as `scenario@seed`.
@@ -143,16 +144,25 @@ impl Totals {
         }
         if run.verdict() == RunVerdict::Inconclusive {
             for reason in run.reasons() {
-                if self.inconclusive.len() >= TEXTS_MAX && !self.inconclusive.contains_key(&reason)
-                {
-                    continue;
-                }
-                let unproved = self.inconclusive.entry(reason).or_insert_with(|| Unproved {
-                    runs: 0,
-                    first: format!("{name}@{}", run.summary.seed),
-                });
-                unproved.runs += 1;
+                self.take_reason(reason, format!("{name}@{}", run.summary.seed));
             }
+        }
+    }
+
+    fn take_reason(&mut self, reason: String, run: String) {
+        let kind = |reason: &str| reason.replace(|c: char| c.is_ascii_digit(), "");
+        let known = self
+            .inconclusive
+            .iter_mut()
+            .find(|unproved| kind(&unproved.reason) == kind(&reason));
+        if let Some(unproved) = known {
+            unproved.runs += 1;
+        } else if self.inconclusive.len() < TEXTS_MAX {
+            self.inconclusive.push(Unproved {
+                reason,
+                runs: 1,
+                first: run,
+            });
         }
     }
 

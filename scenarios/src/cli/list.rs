@@ -48,7 +48,7 @@ const FAULTS: [(&str, &str); 5] = [
         "messages from some nodes to others are lost, in that direction",
     ),
     (
-        r#"crash = { node = "random(follower)", disk = "torn_write" }"#,
+        r#"crash = { node = "random(follower)", disk = "torn_write", restart_after = "1500ms" }"#,
         "the process is killed, and unsynced data is kept, lost or torn",
     ),
     (
@@ -145,12 +145,20 @@ fn scenarios(format: Format, console: &mut Console<'_>) -> Result<Exit, Complain
         Column::right("faults"),
         Column::left("what happens").wrapping(),
     ];
-    let rows = listed
-        .into_iter()
-        .map(|s| vec![s.name, s.nodes.to_string(), s.faults.to_string(), s.about]);
+    let rows = listed.into_iter().map(|s| {
+        let about = first_sentence(&s.about);
+        let (nodes, faults) = (s.nodes.to_string(), s.faults.to_string());
+        vec![s.name, nodes, faults, about]
+    });
     show(console, &columns, rows.collect());
     console.print("\n  squall run NAME  # run one\n");
     Ok(Exit::Pass)
+}
+
+fn first_sentence(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let end = words.iter().position(|word| word.ends_with('.'));
+    words[..end.map_or(words.len(), |at| at + 1)].join(" ")
 }
 
 #[derive(Serialize)]

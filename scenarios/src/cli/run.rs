@@ -310,6 +310,10 @@ fn jobs(wanted: usize) -> usize {
 fn next(args: &RunArgs, totals: &Totals, exit: Exit) -> Vec<(String, String)> {
     let line = |command: &str, good_for: &str| (command.to_owned(), good_for.to_owned());
     match exit {
+        Exit::Pass if !args.scenarios.is_empty() && args.run_for.is_none() => {
+            let command = format!("squall run {} --for 10m", args.scenarios.join(" "));
+            vec![line(&command, "look deeper, with further seeds")]
+        }
         Exit::Pass if totals.hunts.is_empty() && cfg!(feature = "planted-bugs") => vec![
             line(
                 "squall run --bug ack-before-fsync",
