@@ -22,7 +22,10 @@ fn whole_run(c: &mut Criterion) {
     let options = RunOptions::default();
     for nodes in [3, 5] {
         let scenario = scenario("everything-at-once", nodes);
-        let stats = run(&scenario, 1, &options).expect("seed 1 runs").summary.stats;
+        let stats = run(&scenario, 1, &options)
+            .expect("seed 1 runs")
+            .summary
+            .stats;
         let ops = stats.ops_ok + stats.ops_refused + stats.ops_unknown;
         let mut group = c.benchmark_group(format!("everything-at-once, {nodes} nodes, 8 clients"));
         group.sample_size(20);

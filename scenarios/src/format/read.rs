@@ -4,8 +4,8 @@ use super::document::{Document, Entry, Node, Problem, Value};
 use super::fields::{Fields, Read, unknown, wrong_kind};
 use super::{
     After, Between, CheckSpec, ClockConfig, ClusterConfig, CrashDisk, DiskConfig, Duration, Expect,
-    Fault, FaultAction, Keys, LinkConfig, Mix, Partition, Repeat, SCHEMA, Scenario, Selector,
-    SignedDuration, Skew, Workload,
+    Fault, FaultAction, Keys, LinkConfig, Mix, Partition, Ratio, Repeat, SCHEMA, Scenario,
+    Selector, SignedDuration, Skew, Workload,
 };
 
 const ACTIONS: [&str; 5] = ["partition", "fsync_stall", "pause", "crash", "clock_skew"];
@@ -511,8 +511,16 @@ fn switched_on(fields: &Fields<'_>, entry: &Entry, check: CheckSpec) -> Result<C
 }
 
 fn expect(node: &Node) -> Result<Expect, Problem> {
-    let fields = Fields::open(node, "`expect`", &["recovers"])?;
+    let fields = Fields::open(node, "`expect`", &["recovers", "load"])?;
     let entry = only_entry(&fields, "expect")?;
+    if entry.key == "load" {
+        let fields = Fields::open(&entry.node, "`load`", &["ok", "keys", "transactions"])?;
+        return Ok(Expect::Load {
+            ok: fields.required("ok")?,
+            keys: fields.or("keys", u64::MAX)?,
+            transactions: fields.or("transactions", Ratio::default())?,
+        });
+    }
     let fields = Fields::open(&entry.node, "`recovers`", &["after", "within"])?;
     let after: String = fields.or("after", "every fault".into())?;
     Ok(Expect::Recovers {

@@ -230,6 +230,16 @@ pub enum Expect {
         /// The bound, from the end of the fault.
         within: Duration,
     },
+    /// There was enough load to prove something; a run with less is
+    /// inconclusive.
+    Load {
+        /// Operations that must have returned ok, at least.
+        ok: u64,
+        /// Keys that they may be spread over, at most.
+        keys: u64,
+        /// The share of them that must be transactions, at least.
+        transactions: Ratio,
+    },
 }
 
 /// Which faults an expectation is about.

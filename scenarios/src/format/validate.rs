@@ -388,7 +388,9 @@ impl Checker<'_> {
                     Step::Key(key),
                 ]
             };
-            let Expect::Recovers { after, within } = expect;
+            let Expect::Recovers { after, within } = expect else {
+                continue;
+            };
             if within.ns() == 0 {
                 self.wrong(
                     &at("within"),

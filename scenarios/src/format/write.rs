@@ -171,16 +171,30 @@ fn write_check(out: &mut String, check: &CheckSpec) -> fmt::Result {
 }
 
 fn write_expect(out: &mut String, expect: &Expect) -> fmt::Result {
-    let Expect::Recovers { after, within } = expect;
-    let after = match after {
-        After::EveryFault => quote("every fault"),
-        After::Label(label) => quote(label),
-    };
     writeln!(out, "\n[[expect]]")?;
-    writeln!(
-        out,
-        "recovers = {{ after = {after}, within = \"{within}\" }}"
-    )
+    match expect {
+        Expect::Recovers { after, within } => {
+            let after = match after {
+                After::EveryFault => quote("every fault"),
+                After::Label(label) => quote(label),
+            };
+            writeln!(
+                out,
+                "recovers = {{ after = {after}, within = \"{within}\" }}"
+            )
+        }
+        Expect::Load {
+            ok,
+            keys,
+            transactions,
+        } => {
+            write!(out, "load = {{ ok = {ok}")?;
+            if *keys != u64::MAX {
+                write!(out, ", keys = {keys}")?;
+            }
+            writeln!(out, ", transactions = {:?} }}", transactions.get())
+        }
+    }
 }
 
 fn toml(selector: &Selector) -> String {

@@ -32,7 +32,9 @@ pub(super) async fn replicas(
             }
         }
         let [Ret::Range(range), Ret::HashKv(hash), Ret::Status(status)] = answers.as_slice() else {
-            return Err(format!("n{member} gave answers of other kinds: {answers:?}"));
+            return Err(format!(
+                "n{member} gave answers of other kinds: {answers:?}"
+            ));
         };
         replicas.push(Replica {
             member,

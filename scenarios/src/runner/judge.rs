@@ -10,8 +10,8 @@ use squall_api::{Bug, Bugs, pb};
 use squall_checkers::linearizable::{self, Applied, Budget};
 use squall_checkers::{durability, recovery, replicas};
 use squall_record::{
-    Call, Check, Event, Fact, Kind, Op, Outcome, Reason, Ret, Run, Stats, Summary, Verdict, Witness,
-    seconds,
+    Call, Check, Event, Fact, Kind, Op, Outcome, Reason, Ret, Run, Stats, Summary, Verdict,
+    Witness, seconds,
 };
 use squall_sim::world::Simulated;
 use std::collections::BTreeSet;
@@ -28,23 +28,50 @@ pub(super) struct Evidence<'a> {
 }
 
 pub(super) fn judge(evidence: Evidence<'_>) -> Run {
-    let Evidence { scenario, seed, bugs, faults_planned, schedule, simulated, watch } = evidence;
-    let Simulated { value, history, events, applied, violation, mut stats, hash } = simulated;
+    let Evidence {
+        scenario,
+        seed,
+        bugs,
+        faults_planned,
+        schedule,
+        simulated,
+        watch,
+    } = evidence;
+    let Simulated {
+        value,
+        history,
+        events,
+        applied,
+        violation,
+        mut stats,
+        hash,
+    } = simulated;
     let broken = violation.is_some();
     let orders: Vec<Applied> = applied
         .iter()
-        .filter_map(|entry| Some(Applied { op: entry.op?, revision: entry.revision }))
+        .filter_map(|entry| {
+            Some(Applied {
+                op: entry.op?,
+                revision: entry.revision,
+            })
+        })
         .collect();
 
     let mut checks = Vec::new();
     for spec in &scenario.checks {
         match spec {
             CheckSpec::Linearizable { budget } => {
-                let budget = Budget { steps: *budget, ..Budget::default() };
+                let budget = Budget {
+                    steps: *budget,
+                    ..Budget::default()
+                };
                 let report = linearizable::check(&history, Some(&orders), budget);
                 stats.unknown_applied = report.unknown_applied.unwrap_or_default();
                 stats.unknown_not_applied = report.unknown_not_applied.unwrap_or_default();
-                checks.push(Check { name: "linearizable".into(), verdict: report.verdict });
+                checks.push(Check {
+                    name: "linearizable".into(),
+                    verdict: report.verdict,
+                });
             }
             CheckSpec::Raft => checks.extend(watch.finish()),
             CheckSpec::Durable => checks.push(at_the_end("durability", &value, |finals| {
@@ -57,19 +84,24 @@ pub(super) fn judge(evidence: Evidence<'_>) -> Run {
     }
     checks.push(members(&events));
     checks.push(liveness(&value, stats.simulated_ns));
-    for expect in &scenario.expects {
-        checks.push(expected(expect, &value, &history, &events));
-    }
+    checks.extend((scenario.expects.iter()).filter_map(|e| recovery(e, &value, &history, &events)));
     if broken && !checks.iter().any(|c| matches!(c.verdict, Verdict::Fail(_))) {
         // The scenario does not ask for the check that ended the run.
         let violation = violation.expect("the run was broken");
         let verdict = Verdict::Fail(violation.witness);
-        checks.push(Check { name: violation.check.into(), verdict });
+        checks.push(Check {
+            name: violation.check.into(),
+            verdict,
+        });
     }
 
     stats.faults_planned = faults_planned;
     count(&history, &mut stats);
-    let inconclusive = if broken { Vec::new() } else { proves_nothing(scenario, &stats) };
+    let inconclusive = if broken {
+        Vec::new()
+    } else {
+        proves_nothing(scenario, &stats)
+    };
     let summary = Summary {
         scenario: scenario.name.clone(),
         seed,
@@ -84,7 +116,12 @@ pub(super) fn judge(evidence: Evidence<'_>) -> Run {
         inconclusive,
         stats,
     };
-    Run { summary, history, events, schedule: schedule.to_toml() }
+    Run {
+        summary,
+        history,
+        events,
+        schedule: schedule.to_toml(),
+    }
 }
 
 /// A check of the members' final contents, if there are any.
@@ -106,17 +143,21 @@ fn at_the_end(
     }
 }
 
-fn expected(expect: &Expect, ending: &Option<Ending>, history: &[Op], events: &[Event]) -> Check {
-    match expect {
-        Expect::Recovers { after, within } => {
-            let label = match after {
-                After::EveryFault => None,
-                After::Label(label) => Some(label.as_str()),
-            };
-            let end = ending.as_ref().map_or(0, |ending| ending.load.1);
-            recovery::check(history, events, label, within.ns(), end)
-        }
-    }
+fn recovery(
+    expect: &Expect,
+    ending: &Option<Ending>,
+    history: &[Op],
+    events: &[Event],
+) -> Option<Check> {
+    let Expect::Recovers { after, within } = expect else {
+        return None;
+    };
+    let label = match after {
+        After::EveryFault => None,
+        After::Label(label) => Some(label.as_str()),
+    };
+    let end = ending.as_ref().map_or(0, |ending| ending.load_end);
+    Some(recovery::check(history, events, label, within.ns(), end))
 }
 
 /// No member ends by itself: its disk does not fail, and nothing it holds may
@@ -126,7 +167,10 @@ fn members(events: &[Event]) -> Check {
     for event in events {
         match &event.kind {
             Kind::Started { .. } => starts += 1,
-            Kind::Ended { reason, illegal: true } => {
+            Kind::Ended {
+                reason,
+                illegal: true,
+            } => {
                 let node = event.node.expect("a process ends on a node");
                 let verdict = Verdict::Fail(Box::new(Witness {
                     guarantee: "a member runs until it is stopped, and starts again from whatever \
@@ -139,20 +183,37 @@ fn members(events: &[Event]) -> Check {
                     facts: vec![Fact::new(format!("n{node}"), reason.clone())],
                     class: "ended-by-itself".into(),
                 }));
-                return Check { name: "members".into(), verdict };
+                return Check {
+                    name: "members".into(),
+                    verdict,
+                };
             }
             _ => {}
         }
     }
-    Check { name: "members".into(), verdict: Verdict::Pass { judged: starts, unknown: 0 } }
+    Check {
+        name: "members".into(),
+        verdict: Verdict::Pass {
+            judged: starts,
+            unknown: 0,
+        },
+    }
 }
 
 /// The cluster formed, and converged once everything was healed.
 fn liveness(ending: &Option<Ending>, t: u64) -> Check {
     let verdict = match ending {
         None => Verdict::Unknown(Reason::Skipped("a broken invariant ended the run".into())),
-        Some(Ending { converged: Ok(()), .. }) => Verdict::Pass { judged: 1, unknown: 0 },
-        Some(Ending { converged: Err(reason), .. }) => Verdict::Fail(Box::new(Witness {
+        Some(Ending {
+            converged: Ok(()), ..
+        }) => Verdict::Pass {
+            judged: 1,
+            unknown: 0,
+        },
+        Some(Ending {
+            converged: Err(reason),
+            ..
+        }) => Verdict::Fail(Box::new(Witness {
             guarantee: "once every fault is healed, all members serve and converge".into(),
             sentence: format!("the cluster had not converged at {}: {reason}", seconds(t)),
             t,
@@ -162,7 +223,10 @@ fn liveness(ending: &Option<Ending>, t: u64) -> Check {
             class: "no-convergence".into(),
         })),
     };
-    Check { name: "liveness".into(), verdict }
+    Check {
+        name: "liveness".into(),
+        verdict,
+    }
 }
 
 /// Counts what only the history shows.
@@ -189,7 +253,12 @@ fn count(history: &[Op], stats: &mut Stats) {
 
 /// The keys that a transaction puts or compares.
 fn named_in<'a>(txn: &'a pb::TxnRequest, keys: &mut BTreeSet<&'a Bytes>) {
-    keys.extend(txn.compare.iter().filter(|c| c.range_end.is_empty()).map(|c| &c.key));
+    keys.extend(
+        txn.compare
+            .iter()
+            .filter(|c| c.range_end.is_empty())
+            .map(|c| &c.key),
+    );
     for op in txn.success.iter().chain(&txn.failure) {
         match &op.request {
             Some(RequestOp::RequestPut(put)) => {
@@ -205,11 +274,44 @@ fn named_in<'a>(txn: &'a pb::TxnRequest, keys: &mut BTreeSet<&'a Bytes>) {
 fn proves_nothing(scenario: &Scenario, stats: &Stats) -> Vec<String> {
     let mut reasons = Vec::new();
     if stats.faults_fired < stats.faults_planned {
+        let Stats {
+            faults_fired,
+            faults_planned,
+            ..
+        } = stats;
         reasons.push(format!(
-            "only {} of {} faults fired",
-            stats.faults_fired, stats.faults_planned
+            "only {faults_fired} of {faults_planned} faults fired"
         ));
     }
-    let _ = scenario;
+    for expect in &scenario.expects {
+        let Expect::Load {
+            ok,
+            keys,
+            transactions,
+        } = expect
+        else {
+            continue;
+        };
+        if stats.ops_ok < *ok {
+            reasons.push(format!(
+                "only {} operations returned ok, of {ok} expected",
+                stats.ops_ok
+            ));
+        }
+        if stats.keys > *keys {
+            reasons.push(format!(
+                "{} keys were used, expected at most {keys}",
+                stats.keys
+            ));
+        }
+        let share = stats.txns_ok as f64 / stats.ops_ok.max(1) as f64;
+        if share < transactions.get() {
+            reasons.push(format!(
+                "only {:.1}% of the operations were transactions, expected {:.1}%",
+                100.0 * share,
+                100.0 * transactions.get()
+            ));
+        }
+    }
     reasons
 }

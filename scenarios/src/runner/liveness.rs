@@ -32,11 +32,7 @@ pub(super) async fn converged(
     .await
 }
 
-async fn wait(
-    world: &World,
-    until: u64,
-    lacks: impl Fn() -> Option<String>,
-) -> Result<(), String> {
+async fn wait(world: &World, until: u64, lacks: impl Fn() -> Option<String>) -> Result<(), String> {
     loop {
         match lacks() {
             None => return Ok(()),
@@ -90,7 +86,9 @@ async fn serves(
 fn no_agreed_leader(world: &World) -> Option<String> {
     for node in 1..=world.members() {
         if !world.is_up(node) {
-            let why = world.ended(node).unwrap_or_else(|| "it was killed".to_owned());
+            let why = world
+                .ended(node)
+                .unwrap_or_else(|| "it was killed".to_owned());
             return Some(format!("n{node} is down: {why}"));
         }
     }
@@ -114,14 +112,16 @@ fn no_agreed_leader(world: &World) -> Option<String> {
 fn behind(world: &World) -> Option<String> {
     let applied = |node: u64| world.standing(node).applied;
     let most = (1..=world.members()).max_by_key(|&node| applied(node))?;
-    (1..=world.members()).find(|&node| applied(node) < applied(most)).map(|node| {
-        format!(
-            "n{node} has applied up to {}, n{most} up to {}; {}",
-            applied(node),
-            applied(most),
-            describe(world)
-        )
-    })
+    (1..=world.members())
+        .find(|&node| applied(node) < applied(most))
+        .map(|node| {
+            format!(
+                "n{node} has applied up to {}, n{most} up to {}; {}",
+                applied(node),
+                applied(most),
+                describe(world)
+            )
+        })
 }
 
 /// Who is what, at this moment.

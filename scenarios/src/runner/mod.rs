@@ -63,19 +63,29 @@ pub fn run(scenario: &Scenario, seed: u64, options: &RunOptions) -> Result<Run, 
         seed,
         clocks: clocks.clone(),
         plan,
-        follow: options.follow.as_ref().map(|schedule| schedule.faults.clone()),
+        follow: options
+            .follow
+            .as_ref()
+            .map(|schedule| schedule.faults.clone()),
         notes: notes.clone(),
     };
-    let simulated = simulate(setup, observer, move |world| story::tell(world, script))
-        .map_err(|panicked| RunFailure {
-            panic: panicked.message,
-            node: None,
-            t: 0,
-            internal: false,
+    let simulated =
+        simulate(setup, observer, move |world| story::tell(world, script)).map_err(|panicked| {
+            RunFailure {
+                panic: panicked.message,
+                node: None,
+                t: 0,
+                internal: false,
+            }
         })?;
 
     let fired = notes.fired();
-    let schedule = Schedule { scenario: scenario.name.clone(), seed, clocks, faults: fired };
+    let schedule = Schedule {
+        scenario: scenario.name.clone(),
+        seed,
+        clocks,
+        faults: fired,
+    };
     Ok(judge::judge(judge::Evidence {
         scenario,
         seed,

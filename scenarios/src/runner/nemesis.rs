@@ -27,7 +27,11 @@ struct State {
 
 impl Nemesis {
     pub(super) fn new(world: World, clocks: Vec<NodeClock>) -> Nemesis {
-        Nemesis { world, clocks: Arc::new(clocks), state: Arc::default() }
+        Nemesis {
+            world,
+            clocks: Arc::new(clocks),
+            state: Arc::default(),
+        }
     }
 
     /// Lets planned faults fire, each at its own time after `base`.
@@ -64,7 +68,12 @@ impl Nemesis {
 
     /// Ends everything that has not ended, and starts whoever is down.
     pub(super) fn heal(&self) {
-        let active: Vec<u32> = self.lock().active.iter().map(|fault| fault.number).collect();
+        let active: Vec<u32> = self
+            .lock()
+            .active
+            .iter()
+            .map(|fault| fault.number)
+            .collect();
         for number in active {
             self.end(number);
         }
@@ -87,12 +96,20 @@ impl Nemesis {
         if let Some(leader) = self.world.leader() {
             state.last_leader = Some(leader);
         }
-        View { world: &self.world, leader: state.last_leader }
+        View {
+            world: &self.world,
+            leader: state.last_leader,
+        }
     }
 
     fn begin(&self, fired: &Fired) {
         let (world, number) = (&self.world, fired.number);
-        world.fault(number, FaultPhase::Start, &fired.label, &fired.action.to_string());
+        world.fault(
+            number,
+            FaultPhase::Start,
+            &fired.label,
+            &fired.action.to_string(),
+        );
         match &fired.action {
             Action::Partition { cut } => {
                 for &(from, to) in cut {
@@ -114,7 +131,11 @@ impl Nemesis {
                     world.crash(node, power_loss(*disk));
                 }
             }
-            Action::ClockSkew { nodes, wall_step, drift_ppm } => {
+            Action::ClockSkew {
+                nodes,
+                wall_step,
+                drift_ppm,
+            } => {
                 for &node in nodes {
                     world.step_wall(node, *wall_step);
                     world.drift(node, *drift_ppm as f64);
@@ -132,7 +153,12 @@ impl Nemesis {
             state.active.remove(at)
         };
         let world = &self.world;
-        world.fault(number, FaultPhase::End, &fired.label, &fired.action.to_string());
+        world.fault(
+            number,
+            FaultPhase::End,
+            &fired.label,
+            &fired.action.to_string(),
+        );
         match &fired.action {
             Action::Partition { .. } => world.heal(number),
             Action::FsyncStall { nodes, .. } => {
@@ -150,7 +176,9 @@ impl Nemesis {
                     world.start(node);
                 }
             }
-            Action::ClockSkew { nodes, wall_step, .. } => {
+            Action::ClockSkew {
+                nodes, wall_step, ..
+            } => {
                 for &node in nodes {
                     world.step_wall(node, -wall_step);
                     let usual = self.clocks.iter().find(|clock| clock.node == node);

@@ -55,7 +55,11 @@ pub(super) fn world(
         },
         clients: scenario.workload.clients + OWN_CLIENTS,
         bugs: options.bugs,
-        keep: if options.record { Keep::Everything } else { Keep::Notable },
+        keep: if options.record {
+            Keep::Everything
+        } else {
+            Keep::Notable
+        },
     }
 }
 

@@ -39,8 +39,8 @@ pub(super) struct Ending {
     /// Whether the cluster formed, and converged after healing; else what it
     /// lacked.
     pub(super) converged: Result<(), String>,
-    /// When the load began and ended.
-    pub(super) load: (u64, u64),
+    /// When the load ended.
+    pub(super) load_end: u64,
     /// Each member's contents at the end; else why they could not be read.
     pub(super) replicas: Result<Vec<Replica>, String>,
 }
@@ -50,7 +50,14 @@ const PATIENCE: u64 = 40;
 
 /// Boot, safety, liveness, audit.
 pub(super) async fn tell(world: World, script: Script) -> Ending {
-    let Script { scenario, seed, clocks, plan, follow, notes } = script;
+    let Script {
+        scenario,
+        seed,
+        clocks,
+        plan,
+        follow,
+        notes,
+    } = script;
     let patience = PATIENCE * scenario.cluster.election_timeout.ns();
     let limit = Duration::from_nanos(scenario.workload.client_timeout.ns());
     let nemesis = Nemesis::new(world.clone(), clocks);
@@ -65,7 +72,11 @@ pub(super) async fn tell(world: World, script: Script) -> Ending {
     if let Err(reason) = formed {
         let converged = Err(format!("the cluster never formed: {reason}"));
         let replicas = Err("the cluster never formed".to_owned());
-        return Ending { converged, load: (begin, begin), replicas };
+        return Ending {
+            converged,
+            load_end: begin,
+            replicas,
+        };
     }
 
     world.phase(RunPhase::Safety);
@@ -99,5 +110,9 @@ pub(super) async fn tell(world: World, script: Script) -> Ending {
         }
         Err(_) => Err("the cluster did not converge".to_owned()),
     };
-    Ending { converged, load: (begin, end), replicas }
+    Ending {
+        converged,
+        load_end: end,
+        replicas,
+    }
 }
