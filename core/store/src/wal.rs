@@ -111,7 +111,8 @@ impl Wal {
         }
         if segments.is_empty() && applied.index > 0 {
             return Err(OpenError::Corrupt(format!(
-                "the log is gone from {DIR}/, though entry {} was applied, and with it for whom                  the member voted: put the segments back, or replace the member",
+                "the log is gone from {DIR}/, though entry {} was applied, and with it for whom \
+                 the member voted: put the segments back, or replace the member",
                 applied.index
             )));
         }

@@ -86,7 +86,7 @@ impl Content {
             let range = sector_of(sector, bytes.len());
             self.durable[range.clone()].copy_from_slice(&bytes[range.clone()]);
             // What was written meanwhile waits for the next sync.
-            if self.bytes.get(range.clone()) == Some(&bytes[range]) {
+            if self.bytes[sector_of(sector, self.bytes.len())] == bytes[range] {
                 self.dirty.remove(&sector);
             }
         }

@@ -1,4 +1,4 @@
-//! Tests of the apply lane as a whole, through its inputs and effects.
+//! Tests of the lanes and the log as a whole, through what goes in and comes out.
 
 mod bench;
 mod crash;
@@ -7,3 +7,4 @@ mod golden;
 mod lane;
 mod members;
 mod model;
+mod wal;
