@@ -57,6 +57,7 @@ struct Cli {
 
 /// How output looks.
 #[derive(Debug, Clone, Copy, clap::Args)]
+#[command(next_help_heading = "Output")]
 struct Look {
     /// What goes to stdout: text for people, or one JSON document
     #[arg(
@@ -65,7 +66,7 @@ struct Look {
         value_enum,
         env = "SQUALL_FORMAT",
         default_value_t = Format::Human,
-        hide_env_values = true
+        hide_env = true
     )]
     format: Format,
 
@@ -76,7 +77,7 @@ struct Look {
         value_enum,
         env = "SQUALL_COLOR",
         default_value_t = Color::Auto,
-        hide_env_values = true
+        hide_env = true
     )]
     color: Color,
 }
