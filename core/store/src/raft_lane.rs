@@ -54,6 +54,7 @@ impl RaftLane {
             bugs,
             cfg,
         } = env;
+        cfg.validate()?;
         let (mut wal, recovered) = Wal::open(disk, &cfg, applied)?;
         let torn = recovered.torn;
         let mut restored = Restored {
@@ -62,15 +63,18 @@ impl RaftLane {
             entries: recovered.entries,
             applied: 0,
         };
-        if restored.reconcile(applied) {
+        let reset = check_applied(&restored, applied)
+            .map(|()| restored.reconcile(applied))
+            .and_then(|reset| restored.validate().map(|()| reset))
+            .map_err(|what| {
+                OpenError::Corrupt(format!(
+                    "the log and the backend do not fit together: {what}; restore the data \
+                     directory from one copy, or replace the member"
+                ))
+            })?;
+        if reset {
             wal.reset_at_open(restored.base, &restored.hard_state)?;
         }
-        restored.validate().map_err(|what| {
-            OpenError::Corrupt(format!(
-                "the log and the backend do not fit together: {what}; restore the data directory \
-                 from one copy, or replace the member"
-            ))
-        })?;
         let settings = Settings {
             id: cfg.id,
             voters: cfg.voters.clone(),
@@ -115,8 +119,9 @@ impl RaftLane {
                 self.raft.persisted(now.mono, done.seq);
             }
             Input::Lane(msg) => self.lane(now, msg, fx)?,
-            // The apply lane's.
-            Input::Request { .. } | Input::Closed(_) => {}
+            Input::Request { .. } | Input::Closed(_) => {
+                unreachable!("an input of the apply lane was given to the Raft lane: {input:?}")
+            }
         }
         Ok(())
     }
@@ -162,13 +167,14 @@ impl RaftLane {
                 };
                 self.raft.snapshot_installed(now.mono, base);
             }
-            // What this lane tells the other.
             LaneMsg::Committed(_)
             | LaneMsg::Readable { .. }
             | LaneMsg::Refused { .. }
             | LaneMsg::WantSnapshot
             | LaneMsg::Install(_)
-            | LaneMsg::Leader { .. } => {}
+            | LaneMsg::Leader { .. } => {
+                unreachable!("the Raft lane was told what it tells the apply lane: {msg:?}")
+            }
         }
         Ok(())
     }
@@ -182,7 +188,8 @@ impl RaftLane {
             ..
         } = self.cfg;
         let base = self.raft.base();
-        if durable < base.index + snapshot_entries + catch_up_entries {
+        let kept = snapshot_entries.saturating_add(catch_up_entries);
+        if durable < base.index.saturating_add(kept) {
             return Ok(());
         }
         self.raft.compact(durable - catch_up_entries);
@@ -194,69 +201,44 @@ impl RaftLane {
 
     /// Releases what came up, as far as it may leave.
     fn flush(&mut self, fx: &mut Effects) -> Result<(), Fatal> {
-        let output = self.raft.take();
-        for &mark in &output.marks {
-            fx.mark(mark);
-        }
-        self.send(&output.send, fx);
+        let mut output = self.raft.take();
         if output.must_persist() {
             self.wal.write(&output)?;
         }
         self.wal.start_sync();
-        if output.seq > self.durable {
-            if !output.send_after_sync.is_empty() {
-                self.held
-                    .push_back((output.seq, output.send_after_sync.clone()));
-            }
-        } else {
-            self.send(&output.send_after_sync, fx);
+        self.send(std::mem::take(&mut output.send), fx);
+        let after_sync = std::mem::take(&mut output.send_after_sync);
+        if output.seq <= self.durable {
+            self.send(after_sync, fx);
+        } else if !after_sync.is_empty() {
+            self.held.push_back((output.seq, after_sync));
+        }
+        // A crash at a mark finds done what the mark says.
+        for &mark in &output.marks {
+            fx.mark(mark);
         }
         self.show(output.log_changed_from, fx);
-        self.tell(output, fx);
+        tell(output, fx);
         Ok(())
     }
 
     /// Sends what waited for what is durable now.
     fn send_held(&mut self, fx: &mut Effects) {
-        while self
-            .held
-            .front()
-            .is_some_and(|(seq, _)| *seq <= self.durable)
-        {
-            let (_, messages) = self.held.pop_front().expect("it was just seen");
-            self.send(&messages, fx);
+        let is_durable = |(seq, _): &mut (u64, _)| *seq <= self.durable;
+        while let Some((_, messages)) = self.held.pop_front_if(is_durable) {
+            self.send(messages, fx);
         }
     }
 
-    fn send(&self, messages: &[Message], fx: &mut Effects) {
+    fn send(&self, messages: Vec<Message>, fx: &mut Effects) {
         for msg in messages {
             fx.push(Effect::Send(PeerFrame {
                 cluster: self.cfg.cluster,
                 from: self.cfg.id,
                 to: msg.to,
                 version: VERSION,
-                msg: msg.clone(),
+                msg,
             }));
-        }
-    }
-
-    /// Tells the apply lane what concerns it.
-    fn tell(&mut self, output: Output, fx: &mut Effects) {
-        let mut tell = |msg| fx.push(Effect::Lane(msg));
-        if !output.committed.is_empty() {
-            tell(LaneMsg::Committed(output.committed));
-        }
-        for (ctx, index) in output.readable {
-            tell(LaneMsg::Readable { ctx, index });
-        }
-        for id in output.refused {
-            tell(LaneMsg::Refused { id });
-        }
-        if let Some(snapshot) = output.install {
-            tell(LaneMsg::Install(Box::new(snapshot)));
-        }
-        if output.want_snapshot {
-            tell(LaneMsg::WantSnapshot);
         }
     }
 
@@ -330,5 +312,44 @@ impl Machine for RaftLane {
             None => Some(0),
             Some(_) => Some(self.raft.deadline()),
         }
+    }
+}
+
+/// Tells the apply lane what concerns it.
+fn tell(output: Output, fx: &mut Effects) {
+    let mut tell = |msg| fx.push(Effect::Lane(msg));
+    if !output.committed.is_empty() {
+        tell(LaneMsg::Committed(output.committed));
+    }
+    for (ctx, index) in output.readable {
+        tell(LaneMsg::Readable { ctx, index });
+    }
+    for id in output.refused {
+        tell(LaneMsg::Refused { id });
+    }
+    if let Some(snapshot) = output.install {
+        tell(LaneMsg::Install(Box::new(snapshot)));
+    }
+    if output.want_snapshot {
+        tell(LaneMsg::WantSnapshot);
+    }
+}
+
+/// Whether the backend may hold `applied` beside this log. A log may have
+/// another entry there, or end before it, if the backend became a snapshot; not
+/// so if the log knows its own entry to be committed.
+fn check_applied(log: &Restored, applied: LogBase) -> Result<(), String> {
+    let position = applied.index.checked_sub(log.base.index + 1);
+    let term = match position {
+        Some(position) => log.entries.get(position as usize).map(|e| e.term),
+        None => (applied.index == log.base.index).then_some(log.base.term),
+    };
+    let is_committed = applied.index <= log.hard_state.commit.max(log.base.index);
+    match term {
+        Some(term) if term != applied.term && is_committed => Err(format!(
+            "entry {} was applied in term {}, but committed in term {term}",
+            applied.index, applied.term
+        )),
+        _ => Ok(()),
     }
 }

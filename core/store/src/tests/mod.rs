@@ -7,4 +7,5 @@ mod golden;
 mod lane;
 mod members;
 mod model;
+mod raft_lane;
 mod wal;
