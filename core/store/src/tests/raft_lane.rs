@@ -457,13 +457,18 @@ fn a_backend_that_is_ahead_of_the_log_is_a_snapshot() {
         let disk = bench.disk.after_power_loss(0);
         let mut once = Bench::open(disk, one_of_three(), ahead).unwrap();
         once.wait();
+        assert_eq!(once.view().first_index, ahead.index + 1);
+        let mut next = append(4, ahead.index + 1, ahead.index + 1);
+        next.log_term = ahead.term;
+        once.hear(2, next);
+        once.sync();
         let again = once.restart(one_of_three(), ahead);
         let view = again.view();
         assert_eq!(
             (view.first_index, view.last_index),
-            (ahead.index + 1, ahead.index)
+            (ahead.index + 1, ahead.index + 1)
         );
-        assert_eq!((view.term, view.commit), (3.max(ahead.term), ahead.index));
+        assert_eq!((view.term, view.commit), (4, ahead.index));
     }
 }
 
