@@ -74,6 +74,10 @@ fn handle(shared: &Shared, due: Due) {
     let mut inner = shared.lock();
     match due {
         Due::Wake { task, waker } => inner.wake(task, waker),
+        Due::Begin { task } => {
+            let begin = inner.tasks[task as usize].begin.take();
+            inner.wake(task, begin.expect("a task is polled before it begins"));
+        }
         Due::Lane {
             node,
             lane,

@@ -59,6 +59,8 @@ pub(crate) struct Task {
     pub(crate) done: bool,
     /// Woken, and not yet polled: a second wake must not be counted.
     pub(crate) woken: bool,
+    /// Wakes it for the first time; there from its first poll until it begins.
+    pub(crate) begin: Option<Waker>,
     pub(crate) joiner: Option<(u32, Waker)>,
 }
 

@@ -13,6 +13,9 @@ pub(crate) struct LaneHost {
     pub(crate) shared: Arc<Shared>,
     pub(crate) node: u64,
     pub(crate) lane: Lane,
+    /// Both lanes of a process are spawned together, and madsim draws which it
+    /// polls first: their first steps wait for the conductor.
+    pub(crate) begun: bool,
 }
 
 impl Host for LaneHost {
@@ -20,7 +23,11 @@ impl Host for LaneHost {
         poll_fn(|cx| {
             let mut inner = self.shared.lock();
             inner.node(self.node).lane(self.lane).deadline = until;
-            match inner.take_input(self.node, self.lane) {
+            let input = match std::mem::replace(&mut self.begun, true) {
+                true => inner.take_input(self.node, self.lane),
+                false => None,
+            };
+            match input {
                 Some(input) => Poll::Ready(input),
                 None => {
                     let waker = cx.waker().clone();

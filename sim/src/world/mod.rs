@@ -310,18 +310,24 @@ fn open_member(shared: Arc<Shared>, node: u64, member: MemberSetup, bugs: Bugs, 
         Ok(Lanes { raft, apply }) => {
             let spent = inner.node(node).disk.spent();
             for lane in Lane::BOTH {
-                inner.node(node).lane(lane).busy_until = t + spent;
+                let state = inner.node(node).lane(lane);
+                state.busy_until = t + spent;
+                // A lane that was opened is due at once.
+                state.deadline = Some(0);
+                inner.arm(node, lane);
             }
             inner.running += 2;
             let raft_host = LaneHost {
                 shared: shared.clone(),
                 node,
                 lane: Lane::Raft,
+                begun: false,
             };
             let apply_host = LaneHost {
                 shared: shared.clone(),
                 node,
                 lane: Lane::Apply,
+                begun: false,
             };
             let fx = Effects::new(disk.clone());
             madsim::task::spawn(run_lane(raft_host, raft, fx));
@@ -403,17 +409,23 @@ impl World {
     pub fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) -> Running {
         let task = {
             let mut inner = self.shared.lock();
+            let task = inner.tasks.len() as u32;
             inner.tasks.push(Task {
                 done: false,
-                woken: true,
+                woken: false,
+                begin: None,
                 joiner: None,
             });
+            // The poll that leaves the waker.
             inner.running += 1;
-            inner.tasks.len() as u32 - 1
+            let now = inner.now;
+            inner.queue.push(now, Due::Begin { task });
+            task
         };
         madsim::task::spawn(Baton {
             shared: self.shared.clone(),
             task,
+            begun: false,
             future: Box::pin(future),
         });
         Running(task)
@@ -598,6 +610,11 @@ impl World {
 struct Baton {
     shared: Arc<Shared>,
     task: u32,
+    /// madsim polls what was spawned together in an order that it draws, and
+    /// how often it drew before depends on every other task. So the first poll
+    /// only leaves a waker, and the task begins when its turn in the queue
+    /// comes.
+    begun: bool,
     future: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
@@ -607,6 +624,13 @@ impl Future for Baton {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         {
             let mut inner = self.shared.lock();
+            if !self.begun {
+                inner.tasks[self.task as usize].begin = Some(cx.waker().clone());
+                inner.park();
+                drop(inner);
+                self.begun = true;
+                return Poll::Pending;
+            }
             inner.current_task = self.task;
             inner.tasks[self.task as usize].woken = false;
         }

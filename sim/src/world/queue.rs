@@ -14,6 +14,8 @@ use crate::PowerLoss;
 pub(crate) enum Due {
     /// A task slept long enough.
     Wake { task: u32, waker: Waker },
+    /// A task that was spawned begins.
+    Begin { task: u32 },
     /// A lane may have something to do: its timeline has passed, its timer is
     /// due, or its inbox was filled.
     Lane {
