@@ -130,6 +130,8 @@ pub fn event(event: &Event) -> String {
                 DropReason::Loss => "lost by the link",
                 DropReason::Partition => "a partition is in the way",
                 DropReason::Down => "it is down",
+                DropReason::Corrupt => "its checksum says that it was damaged",
+                DropReason::Queue => "the link's queue is full",
             };
             format!("message {msg} from {node} does not reach n{to}: {why}")
         }

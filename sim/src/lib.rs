@@ -4,7 +4,8 @@
 //!
 //! * [`NodeDisk`]: what is pending and what is durable, what an operation
 //!   costs, what a crash leaves ([`PowerLoss`]);
-//! * [`Net`]: latency, loss, duplication, reordering and cuts per direction;
+//! * [`Net`]: latency, loss, duplication, reordering, damage, bandwidth, cuts,
+//!   clogs and holds per direction;
 //! * [`NodeClock`]: a monotonic clock that drifts and freezes, a wall clock
 //!   that also steps, both functions of true time;
 //! * [`Streams`]: randomness keyed by entity and event, so that a fault that is
@@ -33,5 +34,5 @@ pub mod world;
 pub use clock::{ClockParams, NodeClock};
 pub use disk::{CrashReport, DiskParams, DiskStats, Mount, NodeDisk, PowerLoss, StartedSync};
 pub use hash::RollingHash;
-pub use net::{Fate, LinkParams, Net};
+pub use net::{Bandwidth, Fate, LatencyModel, LinkFault, LinkParams, Net};
 pub use rng::{Draw, Keyed, Streams};

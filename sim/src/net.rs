@@ -1,16 +1,22 @@
 //! The network: when a message arrives, if it does.
 
 use crate::rng::{Draw, Keyed, Streams};
+use fault::{Extra, Overlay};
 use squall_record::DropReason;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::RangeInclusive;
 use xxhash_rust::xxh3::xxh3_64;
+
+mod fault;
+mod latency;
+
+pub use fault::{Bandwidth, LinkFault};
+pub use latency::LatencyModel;
 
 /// How a link behaves, each direction for itself.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LinkParams {
-    /// Nanoseconds from sending to arrival, uniform.
-    pub latency: RangeInclusive<u64>,
+    /// From sending to arrival.
+    pub latency: LatencyModel,
     /// Probability that a message is lost.
     pub loss: f64,
     /// Probability that a message that is not lost arrives twice.
@@ -19,13 +25,21 @@ pub struct LinkParams {
     pub reorder: bool,
 }
 
-/// What becomes of a message. Times are true nanoseconds.
+/// What becomes of a message. Times are true nanoseconds; a clog that sets in
+/// while the message is under way moves them ([`Net::link_time`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
     /// It arrives at this time, if the link is still connected then.
     Deliver(u64),
     /// It arrives at both times, the earlier one first.
     DeliverTwice(u64, u64),
+    /// It arrives, but not as it was sent.
+    Damaged {
+        /// When it arrives.
+        at: u64,
+        /// Says which bits were flipped.
+        damage: u64,
+    },
     /// It never arrives.
     Drop(DropReason),
 }
@@ -34,7 +48,10 @@ pub enum Fate {
 ///
 /// The n-th message of a direction draws its own loss, duplication and
 /// latency, whether or not the direction is cut: a cut changes nothing for the
-/// messages after it.
+/// messages after it. A fault's draws are its own, by message since it set in.
+///
+/// A fault ends by its number, and with it all that it did to any direction;
+/// what other faults do there stays.
 #[derive(Debug, Clone)]
 pub struct Net {
     nodes: u64,
@@ -45,6 +62,8 @@ pub struct Net {
     links: Vec<Link>,
     /// The directions that each fault cuts.
     cuts: BTreeMap<u32, BTreeSet<(u64, u64)>>,
+    /// The directions that each fault degrades, clogs or holds.
+    touched: BTreeMap<u32, BTreeSet<(u64, u64)>>,
     connections: BTreeMap<Connection, Direction>,
 }
 
@@ -53,13 +72,22 @@ struct Link {
     direction: Direction,
     /// How many faults cut it.
     cut: u32,
+    /// What faults do to its messages, by fault.
+    overlays: BTreeMap<u32, Overlay>,
+    clogs: BTreeSet<u32>,
+    holds: BTreeSet<u32>,
+    /// How long it stood clogged before the present clog, and since when that
+    /// lasts, in true nanoseconds.
+    clogged: u64,
+    clogged_since: u64,
 }
 
 /// One direction, with its place in its stream of draws.
 #[derive(Debug, Clone)]
 struct Direction {
     draws: Keyed,
-    /// Arrival of the last message: a FIFO direction never arrives before it.
+    /// Arrival of the last message, in link time: a FIFO direction never
+    /// arrives before it.
     last: u64,
 }
 
@@ -83,6 +111,11 @@ impl Net {
                     last: 0,
                 },
                 cut: 0,
+                overlays: BTreeMap::new(),
+                clogs: BTreeSet::new(),
+                holds: BTreeSet::new(),
+                clogged: 0,
+                clogged_since: 0,
             })
             .collect();
         Net {
@@ -92,37 +125,59 @@ impl Net {
             streams: *s,
             links,
             cuts: BTreeMap::new(),
+            touched: BTreeMap::new(),
             connections: BTreeMap::new(),
         }
     }
 
-    /// Sends a message of `_bytes` bytes (bandwidth is not limited) at true
-    /// time `t`. A message in flight is lost if its direction is not
-    /// [connected](Net::connected) when it should arrive.
-    pub fn send(&mut self, t: u64, from: u64, to: u64, _bytes: usize) -> Fate {
+    /// Sends a message of `bytes` bytes at true time `t`. A message in flight
+    /// is lost if its direction is not [connected](Net::connected) when it
+    /// should arrive.
+    pub fn send(&mut self, t: u64, from: u64, to: u64, bytes: usize) -> Fate {
         let at = self.index(from, to);
         let link = &mut self.links[at];
+        let now = link.time(t);
         let mut draw = link.direction.draws.next();
         let lost = draw.chance(self.link.loss);
         let twice = draw.chance(self.link.duplicate);
-        let times = [0, 1].map(|_| t.saturating_add(draw.range(self.link.latency.clone())));
+        let latencies = [0, 1].map(|_| self.link.latency.draw(&mut draw));
+        let mut extra = Extra::default();
+        for overlay in link.overlays.values_mut() {
+            overlay.touch(&mut extra);
+        }
         if link.cut > 0 {
             return Fate::Drop(DropReason::Partition);
         }
-        if lost {
+        if lost || extra.lost {
             return Fate::Drop(DropReason::Loss);
         }
-        let first = if twice {
-            times[0].min(times[1])
-        } else {
-            times[0]
-        };
-        let first = link.direction.arrive(first, self.link.reorder);
-        if !twice {
-            return Fate::Deliver(first);
+        let mut leaves = now;
+        for overlay in link.overlays.values_mut() {
+            match overlay.queue(leaves, bytes as u64) {
+                Some(at) => leaves = at,
+                None => return Fate::Drop(DropReason::Queue),
+            }
         }
-        let second = times[0].max(times[1]);
-        Fate::DeliverTwice(first, link.direction.arrive(second, self.link.reorder))
+        let twice = twice || extra.twice;
+        let times =
+            latencies.map(|latency| leaves.saturating_add(latency).saturating_add(extra.delay));
+        let mut arrive = |time: u64| {
+            let time = match extra.behind {
+                // Nobody waits for one that falls behind.
+                Some(by) => time.saturating_add(by),
+                None => link.direction.arrive(time, self.link.reorder),
+            };
+            t.saturating_add(time - now)
+        };
+        if let Some(damage) = extra.damage {
+            let at = arrive(times[0]);
+            return Fate::Damaged { at, damage };
+        }
+        if !twice {
+            return Fate::Deliver(arrive(times[0]));
+        }
+        let first = arrive(times[0].min(times[1]));
+        Fate::DeliverTwice(first, arrive(times[0].max(times[1])))
     }
 
     /// Whether the direction is free of cuts.
@@ -143,6 +198,79 @@ impl Net {
         for (from, to) in self.cuts.remove(&fault).unwrap_or_default() {
             let at = self.index(from, to);
             self.links[at].cut -= 1;
+        }
+    }
+
+    /// Lets a fault do something to the messages of a direction that are sent
+    /// from now on, in place of what it did to them before.
+    pub fn degrade(&mut self, fault: u32, from: u64, to: u64, what: LinkFault) {
+        let at = self.index(from, to);
+        self.touched.entry(fault).or_default().insert((from, to));
+        let overlay = Overlay::new(what, fault, from, to, &self.streams);
+        self.links[at].overlays.insert(fault, overlay);
+    }
+
+    /// Stops a direction at true time `t`: nothing moves on it while it is
+    /// clogged. What is under way, or sent meanwhile, makes the rest of its way
+    /// afterwards.
+    pub fn clog(&mut self, t: u64, fault: u32, from: u64, to: u64) {
+        let at = self.index(from, to);
+        self.touched.entry(fault).or_default().insert((from, to));
+        let link = &mut self.links[at];
+        if link.clogs.is_empty() {
+            link.clogged_since = t;
+        }
+        link.clogs.insert(fault);
+    }
+
+    /// Holds a direction: messages travel on it as ever, but wait before the
+    /// addressee, and arrive all at once when it is released.
+    pub fn hold(&mut self, fault: u32, from: u64, to: u64) {
+        let at = self.index(from, to);
+        self.touched.entry(fault).or_default().insert((from, to));
+        self.links[at].holds.insert(fault);
+    }
+
+    /// Ends at true time `t` all that a fault did by degrading, clogging and
+    /// holding. Returns the directions that it touched, in order: messages may
+    /// be due on them.
+    pub fn relieve(&mut self, t: u64, fault: u32) -> Vec<(u64, u64)> {
+        let touched = self.touched.remove(&fault).unwrap_or_default();
+        for &(from, to) in &touched {
+            let at = self.index(from, to);
+            let link = &mut self.links[at];
+            link.overlays.remove(&fault);
+            link.holds.remove(&fault);
+            if link.clogs.remove(&fault) && link.clogs.is_empty() {
+                link.clogged += t - link.clogged_since;
+            }
+        }
+        touched.into_iter().collect()
+    }
+
+    /// Whether messages arrive on the direction now: it is neither clogged nor
+    /// held. (Where it is cut they are lost.)
+    pub fn moves(&self, from: u64, to: u64) -> bool {
+        let link = &self.links[self.index(from, to)];
+        link.clogs.is_empty() && link.holds.is_empty()
+    }
+
+    /// How long the direction has not been clogged, up to true time `t`. A
+    /// message that is sent at `t` and would arrive `d` later does so once this
+    /// has grown by `d`.
+    pub fn link_time(&self, t: u64, from: u64, to: u64) -> u64 {
+        self.links[self.index(from, to)].time(t)
+    }
+
+    /// Forgets a connection that no message will use any more.
+    pub fn forget(&mut self, client: u32, conn: u64, member: u64) {
+        for to_member in [false, true] {
+            self.connections.remove(&Connection {
+                client,
+                conn,
+                member,
+                to_member,
+            });
         }
     }
 
@@ -189,7 +317,7 @@ impl Net {
             }
         });
         let mut draw: Draw = direction.draws.next();
-        let time = t.saturating_add(draw.range(self.client.latency.clone()));
+        let time = t.saturating_add(self.client.latency.draw(&mut draw));
         direction.arrive(time, false)
     }
 
@@ -201,6 +329,17 @@ impl Net {
             self.nodes
         );
         ((from - 1) * self.nodes + (to - 1)) as usize
+    }
+}
+
+impl Link {
+    fn time(&self, t: u64) -> u64 {
+        let present = if self.clogs.is_empty() {
+            0
+        } else {
+            t - self.clogged_since
+        };
+        t - self.clogged - present
     }
 }
 

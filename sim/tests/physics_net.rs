@@ -1,11 +1,11 @@
 //! The network: what is FIFO, what is cut, and what stays where it was.
 
 use squall_record::DropReason;
-use squall_sim::{Fate, LinkParams, Net, Streams};
+use squall_sim::{Fate, LatencyModel, LinkFault, LinkParams, Net, Streams};
 
 fn link(loss: f64, duplicate: f64, reorder: bool) -> LinkParams {
     LinkParams {
-        latency: 1_000..=9_000,
+        latency: (1_000..=9_000).into(),
         loss,
         duplicate,
         reorder,
@@ -23,7 +23,7 @@ fn fates(net: &mut Net, from: u64, to: u64) -> Vec<Fate> {
 
 fn arrivals(fates: &[Fate]) -> Vec<u64> {
     let times = fates.iter().flat_map(|fate| match *fate {
-        Fate::Deliver(at) => vec![at],
+        Fate::Deliver(at) | Fate::Damaged { at, .. } => vec![at],
         Fate::DeliverTwice(first, second) => vec![first, second],
         Fate::Drop(_) => vec![],
     });
@@ -131,4 +131,82 @@ fn a_client_connection_is_fifo_and_loses_nothing() {
 #[should_panic(expected = "no link from 1 to 4: members are 1 to 3")]
 fn an_unknown_member_is_an_error() {
     net(1, link(0.0, 0.0, true)).connected(1, 4);
+}
+
+/// The latencies of 4,000 messages on a link of that model.
+fn latencies(latency: LatencyModel) -> Vec<u64> {
+    let params = LinkParams {
+        latency,
+        ..link(0.0, 0.0, true)
+    };
+    let mut net = net(3, params);
+    let sent = (0..4_000).map(|i| match net.send(100 * i, 1, 2, 10) {
+        Fate::Deliver(at) => at - 100 * i,
+        other => panic!("{other:?}"),
+    });
+    sent.collect()
+}
+
+#[test]
+fn exponential_latency_has_its_mean_and_its_tail() {
+    let times = latencies(LatencyModel::Exponential {
+        min: 5_000,
+        mean: 1_000_000,
+    });
+    assert!(times.iter().all(|at| *at >= 5_000));
+    let mean = times.iter().sum::<u64>() / 4_000;
+    assert!((950_000..1_060_000).contains(&mean), "{mean}");
+    // e^-1, e^-3: 1,471 and 199 of 4,000.
+    let above = |mean: u64| {
+        let above = times.iter().filter(|at| **at > 5_000 + mean * 1_000_000);
+        above.count()
+    };
+    assert!((1_380..1_560).contains(&above(1)), "{}", above(1));
+    assert!((150..250).contains(&above(3)), "{}", above(3));
+}
+
+#[test]
+fn bimodal_latency_has_a_body_and_a_tail() {
+    let times = latencies(LatencyModel::Bimodal {
+        body: 1_000..=2_000,
+        tail: 50_000..=90_000,
+        tail_probability: 0.05,
+    });
+    let tail: Vec<&u64> = times.iter().filter(|at| **at > 2_000).collect();
+    assert!((150..250).contains(&tail.len()), "{}", tail.len());
+    assert!(tail.iter().all(|at| (50_000..=90_000).contains(*at)));
+}
+
+#[test]
+fn damage_comes_as_often_as_it_should() {
+    let mut net = net(5, link(0.0, 0.5, true));
+    let corrupt = LinkFault {
+        corrupt: 0.25,
+        ..LinkFault::NONE
+    };
+    net.degrade(1, 1, 2, corrupt);
+    let fates: Vec<Fate> = (0..10).flat_map(|_| fates(&mut net, 1, 2)).collect();
+    let damaged = fates
+        .iter()
+        .filter(|fate| matches!(fate, Fate::Damaged { .. }))
+        .count();
+    assert!((440..560).contains(&damaged), "{damaged} of 2,000 at 0.25");
+}
+
+#[test]
+fn link_time_stands_still_while_the_link_is_clogged() {
+    let mut net = net(1, link(0.0, 0.0, true));
+    net.clog(100, 1, 1, 2);
+    net.clog(150, 2, 1, 2);
+    assert!(!net.moves(1, 2) && net.moves(2, 1));
+    assert_eq!(net.link_time(170, 1, 2), 100);
+    assert_eq!(net.relieve(200, 1), [(1, 2)]);
+    assert!(!net.moves(1, 2));
+    assert_eq!(net.relieve(300, 2), [(1, 2)]);
+    assert!(net.moves(1, 2));
+    assert_eq!(
+        (net.link_time(310, 1, 2), net.link_time(310, 2, 1)),
+        (110, 310)
+    );
+    assert!(net.relieve(400, 2).is_empty(), "it has ended");
 }

@@ -57,6 +57,10 @@ pub enum DropReason {
     Partition,
     /// The addressee was down.
     Down,
+    /// The link damaged it, and its checksum said so.
+    Corrupt,
+    /// Too much waited before it to be sent.
+    Queue,
 }
 
 /// What happened.

@@ -120,7 +120,7 @@ fn handle(shared: &Shared, due: Due) {
                 inner.synced(node, id, begun);
             }
         }
-        Due::Arrive { msg, sent, frame } => inner.arrive(msg, sent, *frame),
+        Due::Arrive { from, to } => inner.arrive(from, to),
         Due::Call { op, conn, req } => inner.call_arrives(op, conn, *req),
         Due::Answer { op, result } => {
             let outcome = match *result {

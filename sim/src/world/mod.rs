@@ -23,13 +23,16 @@ mod lane;
 mod process;
 mod queue;
 mod recorder;
+mod wire;
 
 pub use client::SimClient;
 pub use inner::{AppliedEntry, Violation};
 pub use process::Standing;
 pub use recorder::Keep;
 
-use crate::{ClockParams, DiskParams, LinkParams, Net, NodeClock, NodeDisk, PowerLoss, Streams};
+use crate::{
+    ClockParams, DiskParams, LinkFault, LinkParams, Net, NodeClock, NodeDisk, PowerLoss, Streams,
+};
 use inner::{Inner, Task};
 use lane::{LaneHost, run_lane};
 use process::{Lane, LaneState, Node};
@@ -92,7 +95,10 @@ pub struct Lanes {
 pub fn store() -> Open {
     Arc::new(|env, now| {
         let (raft, apply) = squall_store::open(env, now)?;
-        Ok(Lanes { raft: Box::new(raft), apply: Box::new(apply) })
+        Ok(Lanes {
+            raft: Box::new(raft),
+            apply: Box::new(apply),
+        })
     })
 }
 
@@ -514,9 +520,29 @@ impl World {
         self.shared.lock().net.cut(fault, from, to);
     }
 
-    /// Ends everything that `fault` cut.
+    /// Degrades the messages that are sent from `from` to `to` from now on, for
+    /// as long as `fault` is not healed. A second call replaces the first.
+    pub fn degrade(&self, fault: u32, from: u64, to: u64, what: LinkFault) {
+        self.shared.lock().net.degrade(fault, from, to, what);
+    }
+
+    /// Clogs a direction: nothing moves on it until `fault` is healed. What is
+    /// under way, or sent meanwhile, makes the rest of its way afterwards.
+    pub fn clog(&self, fault: u32, from: u64, to: u64) {
+        let mut inner = self.shared.lock();
+        let now = inner.now;
+        inner.net.clog(now, fault, from, to);
+    }
+
+    /// Holds what would arrive at `to` from `from`; it all arrives, in order,
+    /// when `fault` is healed.
+    pub fn hold(&self, fault: u32, from: u64, to: u64) {
+        self.shared.lock().net.hold(fault, from, to);
+    }
+
+    /// Ends everything that `fault` cut, degraded, clogged or held.
     pub fn heal(&self, fault: u32) {
-        self.shared.lock().net.heal(fault);
+        self.shared.lock().heal(fault);
     }
 
     /// Makes every fsync of a node that begins from now on take `delay` ns longer.

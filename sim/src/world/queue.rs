@@ -1,7 +1,7 @@
 //! What will happen, in order of (true time, order of scheduling).
 
 use super::process::Lane;
-use squall_api::{Effect, PeerFrame, Request, Response, Status, SyncId};
+use squall_api::{Effect, Request, Response, Status, SyncId};
 use squall_record::Why;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -37,12 +37,8 @@ pub(crate) enum Due {
         id: SyncId,
         begun: u64,
     },
-    /// A frame reaches its addressee.
-    Arrive {
-        msg: u64,
-        sent: u64,
-        frame: Box<PeerFrame>,
-    },
+    /// A frame may reach its addressee.
+    Arrive { from: u64, to: u64 },
     /// A client's call reaches the member.
     Call {
         op: u64,

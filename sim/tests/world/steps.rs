@@ -1,201 +1,11 @@
-//! What the world on madsim promises, shown on members small enough to read:
-//! an apply lane that writes, syncs and answers, and a Raft lane that sends a
-//! heartbeat to everybody every 100 ms of its own clock.
+//! Steps, crashes and connections: when things leave, and what is lost.
 
-use bytes::Bytes;
-use squall_api::eraftpb::{Message, MessageType};
-use squall_api::{
-    Bugs, Config, Effect, Effects, Env, Fatal, File, Input, Machine, Now, Open, PeerFrame, Request,
-    Response, VERSION, View, pb,
-};
-use squall_record::{Call, Event, Kind, Op, Outcome, Target, Why};
-use squall_sim::world::{
-    Keep, Lanes, MemberSetup, Observer, Setup, Simulated, Violation, World, simulate,
-};
-use squall_sim::{ClockParams, DiskParams, LinkParams, PowerLoss};
-use std::path::Path;
+use crate::tiny::*;
+use squall_record::{Event, Kind, Outcome, Target, Why};
+use squall_sim::world::{Keep, simulate};
+use squall_sim::{LinkParams, PowerLoss};
 use std::sync::Arc;
 use std::time::Duration;
-
-const MS: u64 = 1_000_000;
-const FSYNC: u64 = 10 * MS;
-const LATENCY: u64 = 2 * MS;
-
-struct Beat {
-    cfg: Config,
-    next: u64,
-}
-
-impl Machine for Beat {
-    fn step(&mut self, now: Now, input: Input, fx: &mut Effects) -> Result<(), Fatal> {
-        match input {
-            Input::Stop => return Err(Fatal::Stopped),
-            Input::Peer(_) => fx.mark("beat.heard"),
-            _ => {}
-        }
-        if now.mono >= self.next {
-            self.next = now.mono + 100 * MS;
-            for &to in self.cfg.voters.iter().filter(|&&to| to != self.cfg.id) {
-                let mut msg = Message::default();
-                msg.set_msg_type(MessageType::MsgHeartbeat);
-                (msg.from, msg.to) = (self.cfg.id, to);
-                let (cluster, from) = (self.cfg.cluster, self.cfg.id);
-                fx.push(Effect::Send(PeerFrame {
-                    cluster,
-                    from,
-                    to,
-                    version: VERSION,
-                    msg,
-                }));
-            }
-        }
-        Ok(())
-    }
-
-    fn deadline(&self) -> Option<u64> {
-        Some(self.next)
-    }
-}
-
-/// Counts the puts that are durable: one byte each.
-struct Count {
-    file: Arc<dyn File>,
-    len: u64,
-}
-
-impl Machine for Count {
-    fn step(&mut self, _: Now, input: Input, fx: &mut Effects) -> Result<(), Fatal> {
-        if let Input::Request {
-            id,
-            req: Request::Put(_),
-            ..
-        } = input
-        {
-            self.file.write_at(self.len, b"x")?;
-            fx.mark("count.written");
-            self.file.sync()?;
-            self.len += 1;
-            let header = pb::ResponseHeader {
-                revision: self.len as i64,
-                ..Default::default()
-            };
-            let response = pb::PutResponse {
-                header: Some(header),
-                prev_kv: None,
-            };
-            fx.push(Effect::Reply {
-                id,
-                result: Ok(Response::Put(response)),
-                last: true,
-            });
-        }
-        Ok(())
-    }
-
-    fn deadline(&self) -> Option<u64> {
-        None
-    }
-}
-
-fn open(env: Env, now: Now) -> Result<Lanes, squall_api::OpenError> {
-    let path = Path::new("count");
-    let file = match env.disk.open(path, Open::Existing) {
-        Ok(file) => file,
-        Err(_) => {
-            let file = env.disk.open(path, Open::New)?;
-            env.disk.sync_dir(Path::new(""))?;
-            file
-        }
-    };
-    let len = file.len()?;
-    Ok(Lanes {
-        raft: Box::new(Beat {
-            cfg: env.cfg,
-            next: now.mono,
-        }),
-        apply: Box::new(Count { file, len }),
-    })
-}
-
-struct Nobody;
-
-impl Observer for Nobody {
-    fn view(&mut self, _: u64, _: u64, _: &View) -> Result<(), Violation> {
-        Ok(())
-    }
-    fn sent(&mut self, _: u64, _: u64, _: &Message) -> Result<(), Violation> {
-        Ok(())
-    }
-    fn started(&mut self, _: u64) {}
-    fn crashed(&mut self, _: u64) {}
-}
-
-fn setup(seed: u64) -> Setup {
-    let link = LinkParams {
-        latency: LATENCY..=LATENCY,
-        loss: 0.0,
-        duplicate: 0.0,
-        reorder: false,
-    };
-    let member = |id| MemberSetup {
-        config: Config::new(1, id, vec![1, 2, 3]),
-        clock: ClockParams {
-            wall_offset_ns: 0,
-            drift_ppm: 0.0,
-        },
-        open: Arc::new(open),
-    };
-    Setup {
-        seed,
-        members: (1..=3).map(member).collect(),
-        disk: DiskParams {
-            read: 0..=0,
-            write: 0..=0,
-            fsync: FSYNC..=FSYNC,
-        },
-        link: link.clone(),
-        client_link: link,
-        clients: 4,
-        bugs: Bugs::NONE,
-        keep: Keep::Everything,
-    }
-}
-
-fn run<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
-    setup: Setup,
-    story: impl FnOnce(World) -> F + Send + 'static,
-) -> Simulated<T> {
-    simulate(setup, Box::new(Nobody), |world| async move {
-        for node in 1..=3 {
-            world.start(node);
-        }
-        world.sleep(50 * MS).await;
-        story(world).await
-    })
-    .expect("nothing panics")
-}
-
-fn put() -> Call {
-    Call::Put(pb::PutRequest {
-        key: Bytes::from_static(b"k"),
-        ..Default::default()
-    })
-}
-
-fn revision(outcome: &Outcome) -> i64 {
-    match outcome {
-        Outcome::Ok(answer) => answer.header().expect("every answer has a header").revision,
-        other => panic!("not ok: {other:?}"),
-    }
-}
-
-fn took(op: &Op) -> u64 {
-    op.ret.expect("it returned") - op.invoke
-}
-
-fn second() -> Duration {
-    Duration::from_secs(1)
-}
 
 #[test]
 fn a_reply_leaves_when_the_disk_time_before_it_has_passed() {
@@ -401,12 +211,12 @@ fn the_same_seed_is_the_same_run_whatever_is_kept() {
         let mut setup = setup(seed);
         setup.keep = keep;
         setup.link = LinkParams {
-            latency: MS..=9 * MS,
+            latency: (MS..=9 * MS).into(),
             loss: 0.1,
             duplicate: 0.1,
             reorder: true,
         };
-        setup.client_link.latency = MS..=9 * MS;
+        setup.client_link.latency = (MS..=9 * MS).into();
         setup.disk.fsync = MS..=9 * MS;
         let done = run(setup, |world| async move {
             let clients: Vec<_> = (0..4)
