@@ -1,5 +1,6 @@
 //! History in, verdict out: pass, fail with a witness, or unknown with a reason.
 
+pub mod damage;
 mod describe;
 pub mod durability;
 pub mod foreign;

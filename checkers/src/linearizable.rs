@@ -10,6 +10,7 @@
 
 use crate::search::Found;
 use crate::store::anchored::{self, Decision};
+use crate::store::keys::Keys;
 use crate::store::timeline::{Timeline, is_kv, may_write};
 use crate::store::violation::Violation;
 use crate::store::{applied, complete, explain};
@@ -131,14 +132,15 @@ fn decide(history: &[Op], applied: Option<&[Applied]>, budget: Budget, steps: &m
         judged,
         unknown: timeline.unknown,
     };
+    let keys = Keys::new(history);
     if let Some(applied) = applied
-        && applied::verify(&timeline, applied).is_some()
+        && applied::verify(&timeline, &keys, applied).is_some()
     {
         return report(pass, Path::Witness, judged);
     }
     let mut share = *steps / 2;
     *steps -= share;
-    let decision = anchored::decide(&timeline, &mut share);
+    let decision = anchored::decide(&timeline, &keys, &mut share);
     *steps += share;
     match decision {
         Decision::Legal(_) => return report(pass, Path::Anchored, judged),

@@ -185,7 +185,10 @@ fn agrees(history: &History) {
 /// builds.
 fn config() -> ProptestConfig {
     let cases = option_env!("SQUALL_CASES").and_then(|n| n.parse().ok());
-    ProptestConfig::with_cases(cases.unwrap_or(3_000))
+    ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(cases.unwrap_or(3_000))
+    }
 }
 
 proptest! {

@@ -3,16 +3,21 @@
 //! every answer.
 
 use super::anchored::judge;
-use super::model::State;
+use super::keys::Keys;
+use super::mvcc::Mvcc;
 use super::timeline::Timeline;
 use crate::linearizable::Applied;
 
 /// Replays a timeline whose order was checked, with the operations of unknown
 /// outcome where `applied` puts them. Gives them by revision if everything fits.
-pub(crate) fn verify(timeline: &Timeline<'_>, applied: &[Applied]) -> Option<Vec<(i64, u32)>> {
+pub(crate) fn verify(
+    timeline: &Timeline<'_>,
+    keys: &Keys<'_>,
+    applied: &[Applied],
+) -> Option<Vec<(i64, u32)>> {
     let mut fillers = fillers(timeline, applied).into_iter().peekable();
     let mut filled = Vec::new();
-    let mut state = State::default();
+    let mut state = Mvcc::new(keys);
     // No answer at or above the revision may precede the filler's invocation.
     let mut deadlines = vec![u64::MAX; timeline.known.len() + 1];
     for (i, k) in timeline.known.iter().enumerate().rev() {
@@ -25,13 +30,12 @@ pub(crate) fn verify(timeline: &Timeline<'_>, applied: &[Applied]) -> Option<Vec
             if revision != state.revision() + 1 || op_ref.invoke > deadlines[i] {
                 return None;
             }
-            state.answer(&op_ref.call).ok()?;
-            if state.revision() != revision {
+            if state.apply(&op_ref.call) != Ok(true) {
                 return None;
             }
             filled.push((revision, op));
         }
-        judge(&mut state, &timeline.ops[k.op as usize], k.op, 0).ok()?;
+        judge(&mut state, timeline.ops, k).ok()?;
     }
     Some(filled)
 }

@@ -105,7 +105,22 @@ pub(crate) fn violation(timeline: &Timeline<'_>, stuck: u32, order: &[u32]) -> V
         let _ = state.answer(&timeline.ops[*op as usize].call);
     }
     let op = &timeline.ops[stuck as usize];
-    super::anchored::judge(&mut state, op, stuck, order.len() as u64)
-        .err()
-        .unwrap_or(Violation::WrongKind { op: stuck })
+    let tried = order.len() as u64;
+    let refused = |refusal| Violation::NotRefused {
+        op: stuck,
+        refusal,
+        tried,
+    };
+    match (state.answer(&op.call), &op.outcome) {
+        (Ok(expected), Outcome::Ok(got)) => match agree(&op.call, &expected, got) {
+            Err(difference) => Violation::Wrong {
+                op: stuck,
+                difference: Box::new(difference),
+                tried,
+            },
+            Ok(()) => Violation::Unplaced { op: stuck },
+        },
+        (Err(refusal), _) => refused(refusal),
+        (Ok(_), Outcome::Unknown(_) | Outcome::Refused(_)) => Violation::Unplaced { op: stuck },
+    }
 }

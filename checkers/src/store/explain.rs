@@ -21,6 +21,12 @@ pub(crate) fn explain(history: &[Op], violation: &Violation) -> Witness {
             "wrong-response",
             "it was given the answer to another call",
         ),
+        Violation::Unplaced { op } => case.plain(
+            *op,
+            "no-order",
+            "every order that allows that answer leaves another one without a place",
+        ),
+        Violation::Phantom { op, kv } => case.phantom(*op, kv),
         Violation::Reused {
             first,
             second,
@@ -80,6 +86,7 @@ impl Case<'_> {
         );
         let mut witness = self.witness(class, sentence, returned(op), vec![index]);
         witness.node = Some(op.member);
+        witness.facts.push(self.told(index));
         witness
     }
 
@@ -220,6 +227,37 @@ impl Case<'_> {
                 ),
             ),
         ];
+        witness
+    }
+
+    fn phantom(&self, index: u32, kv: &squall_api::pb::KeyValue) -> Witness {
+        let op = self.op(index);
+        let at = seconds(returned(op));
+        let sentence = format!(
+            "phantom value on {}: {} was shown {} of revision {} at {at}, which nobody can have written",
+            name(&kv.key),
+            who(op),
+            name(&kv.value),
+            kv.mod_revision,
+        );
+        let mut witness = self.witness("phantom-value", sentence, returned(op), vec![index]);
+        witness.node = Some(op.member);
+        let unclaimed = |revision: i64| {
+            Fact::new(
+                format!("revision {revision}"),
+                format!(
+                    "no acknowledged write took it, and no operation of unknown outcome that was sent in time writes {} so",
+                    name(&kv.key)
+                ),
+            )
+        };
+        witness.facts.push(self.told(index));
+        for revision in [kv.create_revision, kv.mod_revision] {
+            if self.writer_at(revision).is_none() {
+                witness.facts.push(unclaimed(revision));
+            }
+        }
+        witness.facts.dedup();
         witness
     }
 

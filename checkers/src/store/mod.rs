@@ -5,7 +5,10 @@ pub(crate) mod anchored;
 pub(crate) mod applied;
 pub(crate) mod complete;
 pub(crate) mod explain;
+pub(crate) mod facts;
+pub(crate) mod keys;
 pub(crate) mod model;
+pub(crate) mod mvcc;
 pub(crate) mod timeline;
 pub(crate) mod violation;
 

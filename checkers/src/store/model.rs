@@ -107,16 +107,33 @@ impl State {
         Ok(ret)
     }
 
+    /// A state of a later revision, for [`State::insert`] to fill.
+    pub(crate) fn at_revision(revision: i64) -> State {
+        State {
+            revision,
+            versions: BTreeMap::new(),
+        }
+    }
+
+    /// Adds a version; a key's versions are added in order.
+    pub(crate) fn insert(&mut self, kv: KeyValue) {
+        self.versions.entry(kv.key.clone()).or_default().push(kv);
+    }
+
+    /// Calls `f` for every version written at a revision, in order of keys.
+    pub(crate) fn written_at(&self, revision: i64, mut f: impl FnMut(&KeyValue)) {
+        for versions in self.versions.values() {
+            versions
+                .iter()
+                .filter(|kv| kv.mod_revision == revision)
+                .for_each(&mut f);
+        }
+    }
+
     /// Roughly how much memory it takes.
     pub(crate) fn bytes(&self) -> usize {
         let versions: usize = self.versions.values().map(Vec::len).sum();
         64 + 64 * self.versions.len() + size_of::<KeyValue>() * versions
-    }
-
-    /// Goes back to an earlier revision.
-    pub(crate) fn rewind(&mut self, revision: i64) {
-        self.forget_after(revision);
-        self.revision = revision;
     }
 
     /// Takes back everything after `revision`.
@@ -408,7 +425,7 @@ pub(crate) fn in_order_of(by: SortTarget, a: &KeyValue, b: &KeyValue) -> std::cm
 }
 
 /// Whether a key satisfies a compare.
-fn holds(compare: &pb::Compare, kv: &KeyValue) -> bool {
+pub(crate) fn holds(compare: &pb::Compare, kv: &KeyValue) -> bool {
     let number = match &compare.target_union {
         Some(
             TargetUnion::Version(n)

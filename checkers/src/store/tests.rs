@@ -2,6 +2,7 @@
 
 use super::agree::agree;
 use super::anchored::{self, Decision};
+use super::keys::Keys;
 use super::model::State;
 use super::timeline::{Timeline, is_serializable, may_write};
 use super::{applied, complete};
@@ -85,7 +86,7 @@ fn by_anchor(history: &[Op]) -> bool {
     if timeline.check_order().is_err() {
         return false;
     }
-    match anchored::decide(&timeline, &mut 1_000_000) {
+    match anchored::decide(&timeline, &Keys::new(history), &mut 1_000_000) {
         Decision::Legal(_) => true,
         Decision::Illegal(_) => false,
         Decision::Spent => panic!("a tiny history spent the budget"),
@@ -105,19 +106,14 @@ fn by_search(history: &[Op]) -> bool {
 
 fn by_witness(history: &[Op], applied: &[Applied]) -> bool {
     Timeline::new(history).is_ok_and(|timeline| {
-        timeline.check_order().is_ok() && applied::verify(&timeline, applied).is_some()
+        timeline.check_order().is_ok()
+            && applied::verify(&timeline, &Keys::new(history), applied).is_some()
     })
 }
 
 fn agree_on(history: &[Op], applied: &[Applied]) {
     let truth = brute_force(history);
-    let show = || {
-        let lines: Vec<String> = history
-            .iter()
-            .map(|op| serde_json::to_string(op).expect("an operation is JSON"))
-            .collect();
-        lines.join("\n")
-    };
+    let show = || show(history);
     assert_eq!(by_anchor(history), truth, "anchored\n{}", show());
     assert_eq!(by_search(history), truth, "search\n{}", show());
     assert!(
@@ -127,8 +123,16 @@ fn agree_on(history: &[Op], applied: &[Applied]) {
     );
 }
 
+fn show(history: &[Op]) -> String {
+    let lines: Vec<String> = history
+        .iter()
+        .map(|op| serde_json::to_string(op).expect("an operation is JSON"))
+        .collect();
+    lines.join("\n")
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(cases(4_000)))]
+    #![proptest_config(config(1))]
 
     #[test]
     fn correct_tiny_histories_pass_on_every_path(seed: u64) {
@@ -146,9 +150,40 @@ proptest! {
     }
 }
 
-/// How many cases to try: `SQUALL_CASES` overrides, for longer runs.
-fn cases(default: u32) -> u32 {
-    option_env!("SQUALL_CASES")
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(default)
+proptest! {
+    #![proptest_config(config(10))]
+
+    #[test]
+    fn damaged_histories_with_many_unknown_are_judged_alike_on_every_path(
+        seed: u64,
+        damage: [u64; 2],
+    ) {
+        let mut made = generate::history(&Shape {
+            seed,
+            ops: 8 + (seed % 9) as usize,
+            clients: 2 + (seed / 9 % 4) as u32,
+            hot_keys: 1 + (seed / 36 % 3) as u32,
+            cold_keys: 0,
+            unknown_per_mille: 450,
+            applied_per_mille: 600,
+            txn_per_mille: [0, 300, 600][(seed / 108 % 3) as usize],
+            repeated_values: (seed / 324).is_multiple_of(2),
+        });
+        for damage in &damage[..(seed / 648 % 3) as usize] {
+            crate::generate::damage_somehow(&mut made.history, *damage);
+        }
+        let search = by_search(&made.history);
+        assert_eq!(by_anchor(&made.history), search, "{}", show(&made.history));
+        assert!(search || !by_witness(&made.history, &made.applied));
+    }
+}
+
+/// How many cases to try, fewer by a factor where each is costly. The documented
+/// longer run sets `SQUALL_CASES` when it builds.
+fn config(costly: u32) -> ProptestConfig {
+    let cases = option_env!("SQUALL_CASES").and_then(|n| n.parse().ok());
+    ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(cases.unwrap_or(4_000) / costly)
+    }
 }

@@ -46,6 +46,19 @@ pub(crate) enum Violation {
         /// How many revisions up to this one they would have to account for.
         needed: u64,
     },
+    /// An answer fits by itself, but whatever order gives it leaves something
+    /// else without a place.
+    Unplaced {
+        /// The operation.
+        op: u32,
+    },
+    /// An answer shows what nobody can have written.
+    Phantom {
+        /// The operation.
+        op: u32,
+        /// What it was shown.
+        kv: Box<squall_api::pb::KeyValue>,
+    },
     /// An answer differs from the only one that its place allows.
     Wrong {
         /// The operation.

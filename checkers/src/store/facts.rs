@@ -1,0 +1,436 @@
+//! What answers prove about keys, whoever took the unclaimed revisions.
+//!
+//! An answer that shows a key pins its whole state at that revision: who wrote
+//! it last, when it was created, how often it was written since. An unclaimed
+//! revision can only have been taken by an operation that fits between the pins.
+
+use super::keys::Keys;
+use super::timeline::Timeline;
+use squall_api::pb::{self, KeyValue};
+use squall_record::{Call, Outcome, Ret};
+use std::collections::BTreeMap;
+
+use pb::request_op::Request as SubRequest;
+use pb::response_op::Response as SubResponse;
+
+/// Deletes of more keys than this are not listed by key.
+const WIDE: usize = 64;
+
+/// A key as an answer shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shown {
+    /// The revision of the state that is shown.
+    pub(crate) at: i64,
+    /// The key's `mod_revision`; 0 if it is absent.
+    pub(crate) mod_revision: i64,
+    /// Its `create_revision`; 0 if it is absent.
+    pub(crate) create_revision: i64,
+    /// Its version; 0 if it is absent.
+    pub(crate) version: i64,
+    /// Whether the value is shown, too.
+    pub(crate) full: bool,
+    /// The position of the answer in the timeline.
+    pub(crate) position: u32,
+}
+
+/// An unclaimed revision of which it is known what it wrote.
+#[derive(Debug, Clone)]
+pub(crate) struct Demand<'a> {
+    /// The key.
+    pub(crate) key: u32,
+    /// The value, if an answer shows it.
+    pub(crate) value: Option<&'a [u8]>,
+    /// Who was told.
+    pub(crate) op: u32,
+    /// The version that was shown.
+    pub(crate) kv: &'a KeyValue,
+}
+
+/// Writes to a key that only unclaimed revisions can account for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Need {
+    /// The key.
+    pub(crate) key: u32,
+    /// They were made after this revision ...
+    pub(crate) after: i64,
+    /// ... and not after this one.
+    pub(crate) until: i64,
+    /// How many.
+    pub(crate) count: i64,
+}
+
+/// What is known about unclaimed revisions beforehand.
+#[derive(Debug, Default)]
+pub(crate) struct Unclaimed {
+    /// The revisions in order, each with the time by which whoever took it was
+    /// sent.
+    pub(crate) gaps: Vec<(i64, u64)>,
+    /// By key: when the first operation of unknown outcome was sent that may
+    /// delete it.
+    pub(crate) deleters: Vec<u64>,
+}
+
+impl Unclaimed {
+    fn is_claimed(&self, revision: i64, last: i64) -> bool {
+        revision > super::model::FIRST_REVISION
+            && revision <= last
+            && self.gaps.binary_search_by_key(&revision, |g| g.0).is_err()
+    }
+}
+
+/// Everything that answers prove.
+#[derive(Debug, Default)]
+pub(crate) struct Facts<'a> {
+    /// By key, in order of revisions.
+    shown: Vec<Vec<Shown>>,
+    /// Acknowledged puts by key, in order of revisions.
+    puts: Vec<Vec<i64>>,
+    /// Acknowledged deletes by key that may have deleted it, likewise.
+    deletes: Vec<Vec<i64>>,
+    /// Those that span too many keys to list them there.
+    wide_deletes: Vec<i64>,
+    /// What unclaimed revisions may have deleted.
+    unclaimed: Unclaimed,
+    /// By unclaimed revision.
+    pub(crate) demands: BTreeMap<i64, Vec<Demand<'a>>>,
+    /// By the revision after which they begin.
+    pub(crate) needs: Vec<Need>,
+    /// Keys that are shown but that nobody may write, with who was told.
+    pub(crate) phantom: Option<(u32, &'a KeyValue)>,
+}
+
+impl<'a> Facts<'a> {
+    /// Collects what the answers of a timeline prove.
+    pub(crate) fn new(timeline: &Timeline<'a>, keys: &Keys<'a>, unclaimed: Unclaimed) -> Facts<'a> {
+        let mut facts = Facts {
+            shown: vec![Vec::new(); keys.len()],
+            puts: vec![Vec::new(); keys.len()],
+            deletes: vec![Vec::new(); keys.len()],
+            unclaimed,
+            ..Facts::default()
+        };
+        let mut collector = Collector {
+            facts: &mut facts,
+            keys,
+            last: timeline.known.last().map_or(0, |k| k.revision),
+            op: 0,
+            position: 0,
+            before: 0,
+            main: 0,
+            in_txn: false,
+        };
+        for (position, k) in timeline.known.iter().enumerate() {
+            let op = &timeline.ops[k.op as usize];
+            if let Outcome::Ok(ret) = &op.outcome {
+                collector.op = k.op;
+                collector.position = position as u32;
+                collector.before = k.revision - i64::from(k.wrote);
+                collector.main = k.revision;
+                collector.in_txn = matches!(op.call, Call::Txn(_));
+                collector.answer(&op.call, ret);
+            }
+        }
+        facts.find_needs();
+        facts
+    }
+
+    /// The next state of a key that is shown at or after a revision.
+    pub(crate) fn next(&self, key: u32, revision: i64) -> Option<&Shown> {
+        let shown = &self.shown[key as usize];
+        shown.get(shown.partition_point(|s| s.at < revision))
+    }
+
+    /// The last revision up to `at` at which an answer that was judged before
+    /// `position` pins the whole state of a key.
+    pub(crate) fn pin(&self, key: u32, at: i64, position: usize) -> i64 {
+        let shown = &self.shown[key as usize];
+        let upto = shown.partition_point(|s| s.at <= at);
+        shown[..upto]
+            .iter()
+            .rev()
+            .find(|s| s.full && (s.position as usize) < position)
+            .map_or(0, |s| s.at)
+    }
+
+    /// Acknowledged puts of a key at revisions in `after..=until`.
+    pub(crate) fn puts_between(&self, key: u32, after: i64, until: i64) -> i64 {
+        let puts = &self.puts[key as usize];
+        let upto = |r: i64| puts.partition_point(|p| *p <= r) as i64;
+        (upto(until) - upto(after)).max(0)
+    }
+
+    /// Whether an unclaimed revision can have put a key (or deleted it).
+    pub(crate) fn fits(&self, key: u32, revision: i64, put: bool) -> bool {
+        let Some(next) = self.next(key, revision) else {
+            return true;
+        };
+        if next.mod_revision == 0 {
+            return !put || self.may_vanish(key, revision, next.at);
+        }
+        if next.mod_revision < revision {
+            return false;
+        }
+        if next.create_revision > revision {
+            return !put || self.may_vanish(key, revision, next.create_revision - 1);
+        }
+        // Between creation and last write nothing is deleted, and every put
+        // raises the version.
+        put && (next.mod_revision == revision
+            || self.puts_between(key, next.create_revision - 1, next.mod_revision) < next.version)
+    }
+
+    /// Whether anybody can have deleted a key after one revision and not after
+    /// another.
+    fn may_vanish(&self, key: u32, after: i64, until: i64) -> bool {
+        let within = |list: &[i64]| {
+            let next = list.partition_point(|r| *r <= after);
+            list.get(next).is_some_and(|r| *r <= until)
+        };
+        if within(&self.deletes[key as usize]) || within(&self.wide_deletes) {
+            return true;
+        }
+        let gaps = &self.unclaimed.gaps;
+        let upto = gaps.partition_point(|g| g.0 <= until);
+        gaps[..upto].last().is_some_and(|(revision, deadline)| {
+            *revision > after && self.unclaimed.deleters[key as usize] <= *deadline
+        })
+    }
+
+    /// Whether a version that an unclaimed revision would give to a key can
+    /// grow into the one that is shown next.
+    pub(crate) fn grows(&self, key: u32, version: &super::mvcc::Version<'_>) -> bool {
+        let at = version.mod_revision;
+        let Some(next) = self.next(key, at) else {
+            return true;
+        };
+        if next.mod_revision == 0 || next.create_revision > at {
+            return true;
+        }
+        version.version > 0
+            && next.mod_revision >= at
+            && next.create_revision == version.create_revision
+            && version.version + self.puts_between(key, at, next.mod_revision) <= next.version
+    }
+
+    fn find_needs(&mut self) {
+        for (key, shown) in self.shown.iter().enumerate() {
+            let key = key as u32;
+            let mut before = (0, 0, 0);
+            for s in shown {
+                let now = (s.create_revision, s.mod_revision, s.version);
+                if now == before || s.mod_revision == 0 {
+                    before = now;
+                    continue;
+                }
+                let (after, base) = if before.0 == s.create_revision {
+                    (before.1, before.2)
+                } else {
+                    (s.create_revision - 1, 0)
+                };
+                let demanded = self
+                    .demands
+                    .range(after + 1..=s.mod_revision.max(after + 1))
+                    .filter(|(_, demands)| demands.iter().any(|d| d.key == key))
+                    .count() as i64;
+                let known = self.puts_between(key, after, s.mod_revision);
+                let count = s.version - base - known - demanded;
+                if count > 0 {
+                    self.needs.push(Need {
+                        key,
+                        after,
+                        until: s.mod_revision,
+                        count,
+                    });
+                }
+                before = now;
+            }
+        }
+        self.needs
+            .sort_unstable_by_key(|n| (n.after, n.until, n.key));
+    }
+}
+
+struct Collector<'f, 'k, 'a> {
+    facts: &'f mut Facts<'a>,
+    keys: &'k Keys<'a>,
+    /// The last revision.
+    last: i64,
+    op: u32,
+    position: u32,
+    /// The revision of the state that the operation found ...
+    before: i64,
+    /// ... and left.
+    main: i64,
+    /// Whether the call is a transaction, which may see its own effects.
+    in_txn: bool,
+}
+
+impl<'a> Collector<'_, '_, 'a> {
+    fn answer(&mut self, call: &'a Call, ret: &'a Ret) {
+        match (call, ret) {
+            (Call::Range(r), Ret::Range(got)) => self.range(r, got),
+            (Call::Put(r), Ret::Put(got)) => self.put(r, got),
+            (Call::DeleteRange(r), Ret::DeleteRange(got)) => self.delete_range(r, got),
+            (Call::Txn(r), Ret::Txn(got)) => self.txn(r, got),
+            _ => {}
+        }
+    }
+
+    fn range(&mut self, r: &'a pb::RangeRequest, got: &'a pb::RangeResponse) {
+        for kv in &got.kvs {
+            // A transaction sees its own writes, too; they prove nothing new.
+            if kv.mod_revision <= self.before {
+                let at = if r.revision > 0 {
+                    kv.mod_revision
+                } else {
+                    self.before
+                };
+                self.kv(kv, at, !r.keys_only);
+            }
+        }
+        // A whole answer shows, too, which keys are not there.
+        let whole = got.kvs.len() as i64 == got.count && r.sort_target == 0 && r.sort_order == 0;
+        if whole && r.revision <= 0 && self.main == self.before {
+            self.others_absent(&r.key, &r.range_end, &got.kvs);
+        }
+    }
+
+    fn put(&mut self, r: &'a pb::PutRequest, got: &'a pb::PutResponse) {
+        if let Some(key) = self.keys.find(&r.key) {
+            match &got.prev_kv {
+                Some(kv) if kv.mod_revision <= self.before => self.kv(kv, self.before, true),
+                None if r.prev_kv && !self.in_txn => self.absent(key, self.before),
+                Some(_) | None => {}
+            }
+            let puts = &mut self.facts.puts[key as usize];
+            if puts.last() != Some(&self.main) {
+                puts.push(self.main);
+            }
+        }
+    }
+
+    fn delete_range(&mut self, r: &'a pb::DeleteRangeRequest, got: &'a pb::DeleteRangeResponse) {
+        for kv in &got.prev_kvs {
+            if kv.mod_revision <= self.before {
+                self.kv(kv, self.before, true);
+            }
+        }
+        let whole = got.prev_kvs.len() as i64 == got.deleted;
+        if whole && !self.in_txn {
+            self.others_absent(&r.key, &r.range_end, &got.prev_kvs);
+        }
+        if got.deleted > 0 {
+            let keys = self.keys.interval(&r.key, &r.range_end);
+            if keys.len() > WIDE {
+                self.facts.wide_deletes.push(self.main);
+            } else {
+                for key in keys {
+                    self.facts.deletes[key as usize].push(self.main);
+                    // Whatever was there, it is gone now.
+                    if !self.in_txn {
+                        self.absent(key, self.main);
+                    }
+                }
+            }
+        }
+    }
+
+    fn txn(&mut self, r: &'a pb::TxnRequest, got: &'a pb::TxnResponse) {
+        let branch = if got.succeeded {
+            &r.success
+        } else {
+            &r.failure
+        };
+        for (op, got) in branch.iter().zip(&got.responses) {
+            match (&op.request, &got.response) {
+                (Some(SubRequest::RequestRange(r)), Some(SubResponse::ResponseRange(got))) => {
+                    self.range(r, got);
+                }
+                (Some(SubRequest::RequestPut(r)), Some(SubResponse::ResponsePut(got))) => {
+                    self.put(r, got);
+                }
+                (
+                    Some(SubRequest::RequestDeleteRange(r)),
+                    Some(SubResponse::ResponseDeleteRange(got)),
+                ) => self.delete_range(r, got),
+                (Some(SubRequest::RequestTxn(r)), Some(SubResponse::ResponseTxn(got))) => {
+                    self.txn(r, got);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn kv(&mut self, kv: &'a KeyValue, at: i64, full: bool) {
+        let Some(key) = self.keys.find(&kv.key) else {
+            self.facts.phantom.get_or_insert((self.op, kv));
+            return;
+        };
+        let shown = &mut self.facts.shown[key as usize];
+        // Reads of the past come out of order, and are left to the replay.
+        if shown.last().is_none_or(|last| last.at <= at) {
+            shown.push(Shown {
+                at,
+                mod_revision: kv.mod_revision,
+                create_revision: kv.create_revision,
+                version: kv.version,
+                full,
+                position: self.position,
+            });
+        }
+        let value = full.then_some(&kv.value[..]);
+        if !self.facts.unclaimed.is_claimed(kv.mod_revision, self.last) {
+            self.demand(kv.mod_revision, key, value, kv);
+        }
+        if kv.create_revision != kv.mod_revision
+            && !self
+                .facts
+                .unclaimed
+                .is_claimed(kv.create_revision, self.last)
+        {
+            self.demand(kv.create_revision, key, None, kv);
+        }
+    }
+
+    fn demand(&mut self, revision: i64, key: u32, value: Option<&'a [u8]>, kv: &'a KeyValue) {
+        let op = self.op;
+        let demands = self.facts.demands.entry(revision).or_default();
+        match demands.iter_mut().find(|d| d.key == key) {
+            None => demands.push(Demand { key, value, op, kv }),
+            Some(known) if known.value.is_none() && value.is_some() => {
+                *known = Demand { key, value, op, kv };
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Every key of an interval that is not shown is absent.
+    fn others_absent(&mut self, start: &[u8], range_end: &[u8], shown: &[KeyValue]) {
+        let keys = self.keys.interval(start, range_end);
+        if keys.len() > WIDE {
+            return;
+        }
+        let mut shown = shown.iter().peekable();
+        for key in keys {
+            let name = self.keys.name(key);
+            while shown.next_if(|kv| kv.key < name).is_some() {}
+            if shown.next_if(|kv| kv.key == name).is_none() {
+                self.absent(key, self.before);
+            }
+        }
+    }
+
+    fn absent(&mut self, key: u32, at: i64) {
+        let shown = &mut self.facts.shown[key as usize];
+        if shown.last().is_none_or(|last| last.at <= at) {
+            shown.push(Shown {
+                at,
+                mod_revision: 0,
+                create_revision: 0,
+                version: 0,
+                full: true,
+                position: self.position,
+            });
+        }
+    }
+}
