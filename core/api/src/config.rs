@@ -17,6 +17,11 @@ pub struct Config {
     pub election_timeout: u64,
     /// How often a leader sends heartbeats.
     pub heartbeat: u64,
+    /// Whether to ask the others before each election whether it can be won.
+    pub pre_vote: bool,
+    /// Whether a leader that hears no quorum for an election timeout steps
+    /// down, and nobody votes who has heard a leader within one.
+    pub check_quorum: bool,
     /// How long a request may wait before the member answers that it timed out.
     pub request_timeout: u64,
     /// A WAL segment is closed when it has grown past this many bytes.
@@ -46,6 +51,8 @@ impl Config {
             voters,
             election_timeout: 1_000_000_000,
             heartbeat: 100_000_000,
+            pre_vote: true,
+            check_quorum: true,
             request_timeout: 7_000_000_000,
             wal_segment_bytes: 64 << 20,
             snapshot_entries: 10_000,

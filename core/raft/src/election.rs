@@ -10,22 +10,31 @@ use raft_proto::eraftpb::{Entry, Message, MessageType};
 use squall_api::{Bug, Role};
 
 impl Raft {
-    /// Stands for election in the next term.
-    pub(crate) fn campaign(&mut self, now: u64) {
+    /// No leader was heard for long enough.
+    pub(crate) fn on_election_timeout(&mut self, now: u64) {
         self.draw_election_timeout(now);
         if self.installing.is_some() {
             // Its log is about to be replaced; others have what it lacks.
             return;
         }
+        if self.settings.pre_vote {
+            self.poll(now);
+        } else {
+            self.campaign(now);
+        }
+    }
+
+    /// Stands for election in the next term.
+    pub(crate) fn campaign(&mut self, now: u64) {
         let Some(term) = self.term.checked_add(1) else {
             return self.mark(marks::TERM_EXHAUSTED);
         };
         self.mark(marks::CAMPAIGNED);
         self.set_leader(0);
+        self.become_follower(now);
         self.term = term;
         self.vote = self.settings.id;
         self.role = Role::Candidate;
-        self.votes.clear();
         // Its own vote counts, like everybody's, once it is durable.
         self.send_after_sync(message(
             MessageType::MsgRequestVoteResponse,
@@ -83,6 +92,9 @@ impl Raft {
         self.term = term;
         self.vote = 0;
         self.set_leader(0);
+        if self.role == Role::Leader {
+            self.mark(marks::STEPPED_DOWN);
+        }
         self.become_follower(now);
     }
 
@@ -94,13 +106,13 @@ impl Raft {
         }
         self.become_follower(now);
         self.set_leader(from);
+        self.leader_heard = now;
         self.restart_election_timeout(now);
         true
     }
 
-    fn become_follower(&mut self, now: u64) {
+    pub(crate) fn become_follower(&mut self, now: u64) {
         if self.role == Role::Leader {
-            self.mark(marks::STEPPED_DOWN);
             self.tracker.clear();
             self.snapshot_asked = false;
             let lost = std::mem::take(&mut self.rounds).into_local();
@@ -109,6 +121,7 @@ impl Raft {
         }
         self.role = Role::Follower;
         self.votes.clear();
+        self.poll = None;
     }
 
     fn become_leader(&mut self, now: u64) {
@@ -120,6 +133,7 @@ impl Raft {
         self.forwards = Forwards::default();
         self.snapshot_asked = false;
         self.heartbeat_deadline = now.saturating_add(self.settings.heartbeat);
+        self.quorum_deadline = now.saturating_add(self.settings.election_timeout);
         let next_index = self.log.last_index() + 1;
         let fresh = Progress::new(next_index, self.settings.max_inflight);
         self.tracker = self.voters.iter().map(|id| (id, fresh.clone())).collect();
@@ -129,7 +143,7 @@ impl Raft {
         self.broadcast_append();
     }
 
-    fn set_leader(&mut self, leader: u64) {
+    pub(crate) fn set_leader(&mut self, leader: u64) {
         if self.leader != leader {
             self.out.refused.extend(self.forwarded.drain());
             self.leader = leader;

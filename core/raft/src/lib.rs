@@ -15,6 +15,7 @@
 //! Terms are those of the Raft paper (Ongaro and Ousterhout, 2014), to whose
 //! sections comments refer; message fields are used as etcd and raft-rs do.
 
+mod check_quorum;
 mod durability;
 mod election;
 mod follower;
@@ -24,6 +25,7 @@ mod log;
 pub mod marks;
 mod message;
 mod output;
+mod prevote;
 mod progress;
 mod quorum;
 mod raft;

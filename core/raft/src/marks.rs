@@ -1,8 +1,18 @@
 //! The named points that a node passes, as they stand in
 //! [`Output::marks`](crate::Output::marks).
 
-/// An election timeout passed and the node stands for election.
+/// The node stands for election.
 pub const CAMPAIGNED: &str = "raft.campaigned";
+/// An election timeout passed and the node asks whether it could win an election.
+pub const POLLED: &str = "raft.polled";
+/// So many would not vote for the node that it stands for no election.
+pub const LOST_POLL: &str = "raft.lost_poll";
+/// Somebody asked whether it could win in a term that the node has left behind.
+pub const REFUSED_OLD_POLL: &str = "raft.refused_old_poll";
+/// A (pre-)vote was asked of a node that hears its leader, or leads: ignored.
+pub const KEPT_TO_LEADER: &str = "raft.kept_to_leader";
+/// A leader has not heard a quorum for an election timeout.
+pub const STEPPED_DOWN_ON_LOST_QUORUM: &str = "leader.stepped_down_on_lost_quorum";
 /// A quorum voted for the node.
 pub const BECAME_LEADER: &str = "raft.became_leader";
 /// A leader saw a higher term.
@@ -73,8 +83,13 @@ pub const INSTALLED_SNAPSHOT: &str = "raft.installed_snapshot";
 pub const UNREACHABLE: &str = "raft.unreachable";
 
 /// All of them, in the order in which they stand here.
-pub const ALL: [&str; 35] = [
+pub const ALL: [&str; 40] = [
     CAMPAIGNED,
+    POLLED,
+    LOST_POLL,
+    REFUSED_OLD_POLL,
+    KEPT_TO_LEADER,
+    STEPPED_DOWN_ON_LOST_QUORUM,
     BECAME_LEADER,
     STEPPED_DOWN,
     LOST_ELECTION,

@@ -65,7 +65,7 @@ pub(crate) fn is_well_formed(msg: &Message) -> bool {
                 !msg.entries.is_empty() && msg.entries.iter().all(is_proposal)
             }
             MessageType::MsgReadIndex | MessageType::MsgReadIndexResp => msg.entries.len() == 1,
-            MessageType::MsgRequestVote => msg.log_term < msg.term,
+            MessageType::MsgRequestVote | MessageType::MsgRequestPreVote => msg.log_term < msg.term,
             _ => true,
         }
 }

@@ -35,6 +35,8 @@ pub(crate) struct Progress {
     pub(crate) inflights: Inflights,
     /// The last round of heartbeats that it answered.
     pub(crate) acked_round: u64,
+    /// It answered in the current window of check-quorum.
+    pub(crate) is_active: bool,
 }
 
 impl Progress {
@@ -46,6 +48,7 @@ impl Progress {
             state: State::Probe { paused: false },
             inflights: Inflights::new(max_inflight),
             acked_round: 0,
+            is_active: false,
         }
     }
 

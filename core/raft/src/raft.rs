@@ -44,7 +44,13 @@ pub struct Raft {
     election_timeout: u64,
     pub(crate) election_deadline: u64,
     pub(crate) heartbeat_deadline: u64,
+    /// Leader: when a quorum should have been heard, the next time.
+    pub(crate) quorum_deadline: u64,
+    /// Follower: when its leader was last heard.
+    pub(crate) leader_heard: u64,
 
+    /// Follower: the answers so far, if it asks whether it could win.
+    pub(crate) poll: Option<BTreeMap<u64, bool>>,
     /// Candidate: the answers so far.
     pub(crate) votes: BTreeMap<u64, bool>,
     /// Leader: everybody's progress, its own included. Otherwise empty.
@@ -119,6 +125,9 @@ impl Raft {
             election_timeout: 0,
             election_deadline: 0,
             heartbeat_deadline: 0,
+            quorum_deadline: 0,
+            leader_heard: 0,
+            poll: None,
             votes: BTreeMap::new(),
             tracker: Tracker::new(),
             term_start: 0,
@@ -152,10 +161,15 @@ impl Raft {
             Role::Leader => {
                 // Counted from now: beats that a pause left out are not made up for.
                 self.heartbeat_deadline = now.saturating_add(self.settings.heartbeat);
-                self.give_up_lost_snapshots(now);
-                self.beat();
+                if now >= self.quorum_deadline {
+                    self.end_quorum_window(now);
+                }
+                if self.role == Role::Leader {
+                    self.give_up_lost_snapshots(now);
+                    self.beat();
+                }
             }
-            Role::Follower | Role::Candidate => self.campaign(now),
+            Role::Follower | Role::Candidate => self.on_election_timeout(now),
         }
     }
 
@@ -300,15 +314,32 @@ impl Raft {
                 _ => self.handle_read_index(msg),
             };
         }
-        if msg.term < self.term || msg.term == 0 {
+        if msg.term == 0 || msg.term < self.term {
             return self.handle_old_term(&msg);
+        }
+        let asks_vote = matches!(
+            msg.msg_type,
+            MessageType::MsgRequestVote | MessageType::MsgRequestPreVote
+        );
+        if msg.term > self.term && asks_vote && self.keeps_to_leader(now) {
+            return self.mark(marks::KEPT_TO_LEADER);
+        }
+        // A poll, and a yes to it, are about a term that nobody is in yet.
+        match msg.msg_type {
+            MessageType::MsgRequestPreVote => return self.handle_poll(&msg),
+            MessageType::MsgRequestPreVoteResponse if !msg.reject => {
+                return self.handle_poll_answer(now, &msg);
+            }
+            _ => {}
         }
         if msg.term > self.term {
             self.enter_term(now, msg.term);
         }
+        self.heard_follower(msg.from, msg.msg_type);
         match msg.msg_type {
             MessageType::MsgRequestVote => self.handle_request_vote(now, &msg),
             MessageType::MsgRequestVoteResponse => self.handle_vote(now, &msg),
+            MessageType::MsgRequestPreVoteResponse => self.handle_poll_answer(now, &msg),
             MessageType::MsgAppend if self.follow(now, msg.from) => self.handle_append(msg),
             MessageType::MsgHeartbeat if self.follow(now, msg.from) => {
                 self.handle_heartbeat(now, msg);
@@ -324,7 +355,8 @@ impl Raft {
         }
     }
 
-    /// A leader of an earlier term learns the current one; others need not.
+    /// A leader of an earlier term learns the current one, and so does whoever
+    /// asks whether it could win there; others need not.
     fn handle_old_term(&mut self, msg: &Message) {
         self.mark(marks::IGNORED_OLD_TERM);
         let from_leader = matches!(
@@ -334,6 +366,8 @@ impl Raft {
         if from_leader && msg.term < self.term {
             let answer = crate::message::message(MessageType::MsgAppendResponse, msg.from);
             self.send(answer);
+        } else if msg.msg_type == MessageType::MsgRequestPreVote {
+            self.handle_old_poll(msg);
         }
     }
 
@@ -350,6 +384,14 @@ impl Raft {
             msg.term = self.term;
             self.out.send.push(msg);
         }
+    }
+
+    /// Sends at once, in a term that the node need not be in: the message
+    /// promises nothing.
+    pub(crate) fn send_in_term(&mut self, mut msg: Message, term: u64) {
+        msg.from = self.settings.id;
+        msg.term = term;
+        self.out.send.push(msg);
     }
 
     /// Sends once everything that came up so far is durable.

@@ -19,6 +19,11 @@ pub struct Settings {
     pub max_append_bytes: u64,
     /// Appends that may be under way to one follower without an answer.
     pub max_inflight: usize,
+    /// Whether to ask the others before each election whether it can be won.
+    pub pre_vote: bool,
+    /// Whether a leader that hears no quorum for an election timeout steps
+    /// down, and nobody votes who has heard a leader within one.
+    pub check_quorum: bool,
     /// The bugs planted in it.
     pub bugs: Bugs,
 }

@@ -82,6 +82,8 @@ impl RaftLane {
             heartbeat: cfg.heartbeat,
             max_append_bytes: MAX_APPEND_BYTES,
             max_inflight: MAX_INFLIGHT,
+            pre_vote: cfg.pre_vote,
+            check_quorum: cfg.check_quorum,
             bugs,
         };
         let raft = Raft::new(settings, restored, rng, now.mono);

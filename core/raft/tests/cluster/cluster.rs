@@ -105,9 +105,17 @@ impl Cluster {
             heartbeat: HEARTBEAT,
             max_append_bytes: 1 << 20,
             max_inflight: 4,
+            pre_vote: false,
+            check_quorum: false,
             bugs: bug.map_or(Bugs::NONE, |bug| Bugs::NONE.with(bug)),
         };
         Cluster::start(settings, BTreeMap::new())
+    }
+
+    /// The same, as members run it: with pre-vote and check-quorum. Stories of
+    /// the bare protocol are told without.
+    pub(crate) fn sticky(n: u64) -> Cluster {
+        Cluster::new(n).tune(|s| (s.pre_vote, s.check_quorum) = (true, true))
     }
 
     /// A cluster in which some nodes already have a log, committed up to
@@ -282,8 +290,29 @@ impl Cluster {
     /// Messages and syncs happen until nothing is left to happen among `ids`;
     /// messages to and from others are lost.
     pub(crate) fn settle_among(&mut self, ids: &[u64]) {
+        let lost = |m: &Message| !ids.contains(&m.to) || !ids.contains(&m.from);
+        self.settle_but(ids, lost);
+    }
+
+    /// Time passes for `duration`: timeouts happen in their order, and messages
+    /// arrive at once but for those that are lost.
+    pub(crate) fn pass(&mut self, duration: u64, lost: impl Fn(&Message) -> bool) {
+        let all: Vec<u64> = self.nodes.keys().copied().collect();
+        let until = self.now + duration;
+        loop {
+            self.settle_but(&all, &lost);
+            let deadline = |id: &u64| self.nodes[id].raft.deadline();
+            let next = all.iter().copied().min_by_key(deadline).expect("a node");
+            if deadline(&next) > until {
+                break;
+            }
+            self.timeout(next);
+        }
+        self.now = until;
+    }
+
+    fn settle_but(&mut self, ids: &[u64], lost: impl Fn(&Message) -> bool) {
         for _ in 0..1_000 {
-            let lost = |m: &Message| !ids.contains(&m.to) || !ids.contains(&m.from);
             self.network.retain(|m| !lost(m));
             let idle = |id: &u64| self.nodes[id].unsynced.is_empty();
             if self.network.is_empty() && ids.iter().all(idle) {

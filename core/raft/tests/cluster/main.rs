@@ -4,6 +4,7 @@
 mod cluster;
 mod hostile;
 mod invariants;
+mod leadership;
 mod planted;
 mod random;
 mod stories;

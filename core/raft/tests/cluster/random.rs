@@ -77,6 +77,11 @@ enum Event {
         pick: usize,
         peer: usize,
     },
+    /// From now on, one node hears nobody and is heard by nobody.
+    Isolate {
+        pick: usize,
+    },
+    Rejoin,
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -85,7 +90,7 @@ fn event() -> impl Strategy<Value = Event> {
         60 => pick().prop_map(|pick| Event::Deliver { pick }),
         4 => pick().prop_map(|pick| Event::Double { pick }),
         6 => pick().prop_map(|pick| Event::Lose { pick }),
-        8 => Just(Event::Timeout),
+        14 => Just(Event::Timeout),
         2 => pick().prop_map(|pick| Event::Rush { pick }),
         40 => (pick(), 1_usize..4).prop_map(|(pick, outputs)| Event::Sync { pick, outputs }),
         4 => (pick(), 0_usize..3, any::<bool>())
@@ -96,6 +101,8 @@ fn event() -> impl Strategy<Value = Event> {
         4 => pick().prop_map(|pick| Event::TakeSnapshot { pick }),
         4 => pick().prop_map(|pick| Event::Install { pick }),
         2 => (pick(), pick()).prop_map(|(pick, peer)| Event::Unreachable { pick, peer }),
+        1 => pick().prop_map(|pick| Event::Isolate { pick }),
+        1 => Just(Event::Rejoin),
     ]
 }
 
@@ -109,14 +116,18 @@ struct Run {
     reads: u64,
     /// The furthest that any node's clock ran ahead.
     latest: u64,
+    isolated: Option<u64>,
 }
 
 impl Run {
-    fn new(n: u64, bug: Option<Bug>) -> Run {
+    fn new(schedule: &Schedule, bug: Option<Bug>) -> Run {
+        let n = schedule.nodes;
         // Small appends and a small window, so that both limits are met.
         let tuned = Cluster::with_bug(n, bug).tune(|s| {
             s.max_append_bytes = 70;
             s.max_inflight = 2;
+            s.pre_vote = schedule.pre_vote;
+            s.check_quorum = schedule.check_quorum;
         });
         let mut run = Run {
             cluster: tuned,
@@ -124,6 +135,7 @@ impl Run {
             proposals: 0,
             reads: 0,
             latest: 0,
+            isolated: None,
         };
         run.cluster.mute();
         run
@@ -144,7 +156,10 @@ impl Run {
                 match event {
                     Event::Deliver { .. } => {
                         let msg = c.network.remove(at);
-                        c.arrive(msg);
+                        let cut = [Some(msg.from), Some(msg.to)].contains(&self.isolated);
+                        if !cut {
+                            c.arrive(msg);
+                        }
                     }
                     Event::Double { .. } => c.network.push(c.network[at].clone()),
                     _ => drop(c.network.remove(at)),
@@ -199,12 +214,15 @@ impl Run {
                 let (id, peer) = (self.node(pick), self.node(peer));
                 self.cluster.unreachable(id, peer);
             }
+            Event::Isolate { pick } => self.isolated = Some(self.node(pick)),
+            Event::Rejoin => self.isolated = None,
         }
     }
 
     /// Everything works again; says what is still wrong after a long while.
     fn heal(&mut self) -> Result<(), String> {
         self.cluster.now = self.cluster.now.max(self.latest);
+        self.isolated = None;
         let mut marker = None;
         for _ in 0..400 {
             self.quiet_round();
@@ -250,17 +268,39 @@ impl Run {
     }
 }
 
-/// A cluster's size and what happens to it.
-fn schedule() -> impl Strategy<Value = (u64, Vec<Event>)> {
+/// A cluster, and what happens to it.
+#[derive(Debug, Clone)]
+struct Schedule {
+    nodes: u64,
+    pre_vote: bool,
+    check_quorum: bool,
+    events: Vec<Event>,
+}
+
+fn schedule() -> impl Strategy<Value = Schedule> {
     let sizes = prop_oneof![4 => Just(3_u64), 3 => Just(5), 1 => Just(4), 1 => Just(2)];
-    (sizes, prop::collection::vec(event(), 100..900))
+    // Half of the time neither, where there is more to go wrong.
+    let flags = prop_oneof![
+        4 => Just((false, false)),
+        2 => Just((true, true)),
+        1 => Just((true, false)),
+        1 => Just((false, true)),
+    ];
+    let settings = (sizes, flags);
+    let events = prop::collection::vec(event(), 100..900);
+    (settings, events).prop_map(|((nodes, (pre_vote, check_quorum)), events)| Schedule {
+        nodes,
+        pre_vote,
+        check_quorum,
+        events,
+    })
 }
 
 proptest! {
     #[test]
-    fn promises_hold_whatever_happens((n, events) in schedule()) {
-        let mut run = Run::new(n, None);
-        for event in events {
+    fn promises_hold_whatever_happens(schedule in schedule()) {
+        let mut run = Run::new(&schedule, None);
+        for event in schedule.events {
             run.happen(event);
             let broken = &run.cluster.invariants.broken;
             prop_assert!(broken.is_empty(), "{broken:#?}");
@@ -283,10 +323,13 @@ fn schedules_reach_every_mark() {
     let mut runner = TestRunner::deterministic();
     let mut missing: BTreeSet<&str> = marks::ALL.into_iter().collect();
     missing.retain(|m| !NEVER.contains(m) && !TOLD_ELSEWHERE.contains(m));
-    for _ in 0..400 {
-        let (n, events) = schedule().new_tree(&mut runner).unwrap().current();
-        let mut run = Run::new(n, None);
-        events.into_iter().for_each(|event| run.happen(event));
+    for _ in 0..2_000 {
+        let schedule = schedule().new_tree(&mut runner).unwrap().current();
+        let mut run = Run::new(&schedule, None);
+        schedule
+            .events
+            .into_iter()
+            .for_each(|event| run.happen(event));
         run.heal().expect("the cluster agrees in the end");
         for node in run.cluster.nodes.values() {
             missing.retain(|m| !node.marks.contains(m));
@@ -303,10 +346,10 @@ fn schedules_reach_every_mark() {
 fn schedules_find_every_planted_bug() {
     for bug in Bug::ALL {
         let mut runner = TestRunner::deterministic();
-        let found = (1..=600).find(|_| {
-            let (n, events) = schedule().new_tree(&mut runner).unwrap().current();
-            let mut run = Run::new(n, Some(bug));
-            events.into_iter().any(|event| {
+        let found = (1..=3_000).find(|_| {
+            let schedule = schedule().new_tree(&mut runner).unwrap().current();
+            let mut run = Run::new(&schedule, Some(bug));
+            schedule.events.into_iter().any(|event| {
                 run.happen(event);
                 !run.cluster.invariants.broken.is_empty()
             })

@@ -7,16 +7,9 @@
 //! `after #3` a message that waits until it is.
 
 use crate::cluster::{Cluster, ELECTION_TIMEOUT};
+use crate::tell::assert_story;
 use raft_proto::eraftpb::{Message, MessageType};
 use squall_api::Role;
-
-macro_rules! assert_story {
-    ($cluster:expr) => {
-        insta::with_settings!({prepend_module_to_snapshot => false, omit_expression => true}, {
-            insta::assert_snapshot!($cluster.story());
-        })
-    };
-}
 
 /// A node's elections of earlier terms, of which nobody hears: its next one is
 /// of `term`.

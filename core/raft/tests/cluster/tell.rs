@@ -3,6 +3,16 @@
 use raft_proto::eraftpb::{Entry, Message, MessageType};
 use squall_raft::{Output, Raft};
 
+/// Compares a cluster's story with its golden file, named after the test.
+macro_rules! assert_story {
+    ($cluster:expr) => {
+        insta::with_settings!({prepend_module_to_snapshot => false, omit_expression => true}, {
+            insta::assert_snapshot!($cluster.story());
+        })
+    };
+}
+pub(crate) use assert_story;
+
 /// A message: who to whom, its term, and what it says.
 pub(crate) fn message(msg: &Message) -> String {
     let term = match msg.term {
@@ -73,7 +83,15 @@ fn body(msg: &Message) -> String {
         MessageType::MsgRequestVote => {
             format!("RequestVote, log ends at {}/t{}", msg.index, msg.log_term)
         }
+        MessageType::MsgRequestPreVote => {
+            format!(
+                "RequestPreVote, log ends at {}/t{}",
+                msg.index, msg.log_term
+            )
+        }
         MessageType::MsgRequestVoteResponse if msg.reject => "Vote refused".into(),
+        MessageType::MsgRequestPreVoteResponse if msg.reject => "Pre-vote refused".into(),
+        MessageType::MsgRequestPreVoteResponse => "Pre-vote granted".into(),
         MessageType::MsgRequestVoteResponse => "Vote granted".into(),
         MessageType::MsgAppend => format!(
             "Append after {}/t{} {}, commit {}",

@@ -110,6 +110,10 @@ impl Bench {
     fn elect(&mut self) {
         self.wait();
         self.wait();
+        if self.view().role == Role::Follower {
+            let next_term = self.view().term + 1;
+            self.hear(2, message(MessageType::MsgRequestPreVoteResponse, next_term));
+        }
         self.sync();
         if self.view().role == Role::Candidate {
             let mut vote = message(MessageType::MsgRequestVoteResponse, self.view().term);
