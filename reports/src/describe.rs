@@ -87,15 +87,15 @@ pub fn event(event: &Event) -> String {
                 format!("{node} crashes; everything it wrote had been synced")
             }
             (_, 0) => format!(
-                "{node} crashes; its {} survive",
+                "{node} crashes and loses none of its {}",
                 sectors(*unsynced_sectors, "unsynced sector")
             ),
             ("torn_write", lost) => format!(
-                "{node} crashes; {lost} of its {} are lost or torn",
+                "{node} crashes and loses or tears {lost} of its {}",
                 sectors(*unsynced_sectors, "unsynced sector")
             ),
             (_, lost) => format!(
-                "{node} crashes; {lost} of its {} are lost",
+                "{node} crashes and loses {lost} of its {}",
                 sectors(*unsynced_sectors, "unsynced sector")
             ),
         },

@@ -2,7 +2,7 @@
 
 use crate::totals::{Tally, Totals};
 use serde::Serialize;
-use squall_record::FormatVersion;
+use squall_record::{Event, FormatVersion};
 
 /// The document's version. A newer minor adds fields; a newer major changes
 /// the meaning of old ones.
@@ -16,6 +16,9 @@ pub struct Document<'a> {
     all: Tally,
     #[serde(flatten)]
     totals: &'a Totals,
+    /// Every event of the run up to the moment that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeline: Option<&'a [Event]>,
 }
 
 impl<'a> Document<'a> {
@@ -29,7 +32,15 @@ impl<'a> Document<'a> {
                 ..totals.all()
             },
             totals,
+            timeline: None,
         }
+    }
+
+    /// The same, with the events of a run.
+    #[must_use]
+    pub fn with_timeline(mut self, events: &'a [Event]) -> Document<'a> {
+        self.timeline = Some(events);
+        self
     }
 
     /// The document as text, with a line break at its end.

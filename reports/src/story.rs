@@ -61,8 +61,14 @@ fn weigh(event: &Event, witness: &Witness) -> Option<Weight> {
     let near = u8::from(about_node);
     Some(match &event.kind {
         Kind::Ended { illegal: true, .. } => Weight(98, "death"),
-        Kind::Crashed { lost_sectors, .. } if *lost_sectors > 0 => Weight(96, "loss"),
-        Kind::Crashed { .. } => Weight(84 + near, "crash"),
+        Kind::Crashed { lost_sectors, .. } if *lost_sectors > 0 => match about_node {
+            true => Weight(97, "its loss"),
+            false => Weight(95, "loss"),
+        },
+        Kind::Crashed { .. } => match about_node {
+            true => Weight(94, "its crash"),
+            false => Weight(84, "crash"),
+        },
         Kind::Fault {
             phase: FaultPhase::Start,
             ..
@@ -78,7 +84,10 @@ fn weigh(event: &Event, witness: &Witness) -> Option<Weight> {
         Kind::Role { .. } => Weight(30 + near, "follower"),
         Kind::SnapshotInstalled { .. } => Weight(72 + near, "snapshot"),
         Kind::Paused | Kind::Resumed => Weight(74 + near, "pause"),
-        Kind::Started { incarnation } if *incarnation > 0 => Weight(66 + near, "restart"),
+        Kind::Started { incarnation } if *incarnation > 0 => match about_node {
+            true => Weight(93, "its restart"),
+            false => Weight(66, "restart"),
+        },
         Kind::Ended { .. } => Weight(60, "end"),
         // The reader has that sentence already.
         Kind::Violated { sentence, .. } if *sentence == witness.sentence => return None,

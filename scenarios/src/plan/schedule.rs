@@ -2,7 +2,7 @@
 //! be followed again without the RNG.
 
 use super::NodeClock;
-use crate::format::{CrashDisk, Diagnostic, Duration, SignedDuration};
+use crate::format::{CrashDisk, Diagnostic};
 use serde::{Deserialize, Serialize};
 use squall_record::FormatVersion;
 use std::fmt;
@@ -108,12 +108,7 @@ impl fmt::Display for Action {
         match self {
             Action::Partition { cut } => write_cut(f, cut),
             Action::FsyncStall { nodes, delay } => {
-                write!(
-                    f,
-                    "fsync stall {} by {}",
-                    Names(nodes),
-                    Duration::from_ns(*delay)
-                )
+                write!(f, "fsync stall {} by {}", Names(nodes), About(*delay))
             }
             Action::Pause { nodes } => write!(f, "pause {}", Names(nodes)),
             Action::Crash { nodes, disk } => {
@@ -129,13 +124,33 @@ impl fmt::Display for Action {
                 wall_step,
                 drift_ppm,
             } => {
-                let step = SignedDuration::from_ns(*wall_step);
+                let sign = if *wall_step < 0 { '-' } else { '+' };
+                let step = About(wall_step.unsigned_abs());
                 write!(
                     f,
-                    "clock skew {}: wall {step}, drift {drift_ppm:+} ppm",
+                    "clock skew {}: wall {sign}{step}, drift {drift_ppm:+} ppm",
                     Names(nodes)
                 )
             }
+        }
+    }
+}
+
+/// Nanoseconds as people say them, to a tenth of the unit: `250.1ms`. The
+/// schedule's own fields are exact.
+struct About(u64);
+
+impl fmt::Display for About {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (unit, name) = match self.0 {
+            0..1_000 => return write!(f, "{}ns", self.0),
+            1_000..1_000_000 => (1_000, "us"),
+            1_000_000..1_000_000_000 => (1_000_000, "ms"),
+            _ => (1_000_000_000, "s"),
+        };
+        match (self.0 / unit, self.0 % unit * 10 / unit) {
+            (whole, 0) => write!(f, "{whole}{name}"),
+            (whole, tenth) => write!(f, "{whole}.{tenth}{name}"),
         }
     }
 }
@@ -402,7 +417,7 @@ mod tests {
         fsync stall n2 n3 by 800ms
         pause n1
         crash n1 n2, unsynced data torn
-        clock skew n3: wall -1200ms, drift +200 ppm
+        clock skew n3: wall -1.2s, drift +200 ppm
         partition n2 -> n1 n3
         partition n1 n3 -> n2
         partition n1->n2 n2->n3
