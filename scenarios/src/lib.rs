@@ -18,6 +18,7 @@ mod draw;
 pub mod format;
 pub mod hunts;
 pub mod library;
+mod panics;
 pub mod plan;
 pub mod rundir;
 pub mod runner;

@@ -6,6 +6,7 @@
 //! it stops, does not depend on how many threads there are or how fast.
 
 use crate::Scenario;
+use crate::panics::Watch;
 use crate::runner::{RunFailure, RunOptions};
 use squall_api::Bugs;
 use squall_ci::{Exit, Extent, Sample, judge, worst};
@@ -98,7 +99,9 @@ impl Sweep<'_> {
         let queue = Queue::new(self, stop);
         let (tx, rx) = mpsc::channel();
         std::thread::scope(|scope| {
-            for _ in 0..self.jobs.max(1) {
+            let useful = queue.total.unwrap_or(u64::MAX).max(1);
+            let threads = usize::try_from(useful).map_or(self.jobs, |n| n.min(self.jobs));
+            for _ in 0..threads.max(1) {
                 let tx = tx.clone();
                 let queue = &queue;
                 scope.spawn(move || {
@@ -216,14 +219,13 @@ fn guarded(
     seed: u64,
     options: &RunOptions,
 ) -> Result<Run, RunFailure> {
+    let watch = Watch::new();
+    let _guard = watch.this_thread();
     let result = catch_unwind(AssertUnwindSafe(|| runner(scenario, seed, options)));
-    result.unwrap_or_else(|payload| {
-        let text = payload
-            .downcast_ref::<&str>()
-            .map(|s| (*s).to_owned())
-            .or_else(|| payload.downcast_ref::<String>().cloned());
+    result.unwrap_or_else(|_| {
+        let text = watch.take();
         Err(RunFailure {
-            panic: text.unwrap_or_else(|| "a panic without a message".into()),
+            panic: text.unwrap_or_else(|| "a panic that said nothing".into()),
             node: None,
             t: 0,
             internal: true,

@@ -9,6 +9,7 @@ mod setup;
 mod story;
 mod watch;
 
+use crate::panics::Watch;
 use crate::{Plan, Scenario, Schedule};
 use squall_api::Bugs;
 use squall_record::Run;
@@ -69,15 +70,18 @@ pub fn run(scenario: &Scenario, seed: u64, options: &RunOptions) -> Result<Run, 
             .map(|schedule| schedule.faults.clone()),
         notes: notes.clone(),
     };
-    let simulated =
-        simulate(setup, observer, move |world| story::tell(world, script)).map_err(|panicked| {
-            RunFailure {
-                panic: panicked.message,
-                node: None,
-                t: 0,
-                internal: false,
-            }
-        })?;
+    let panics = Watch::new();
+    let watch_run = panics.clone();
+    let tell = move |world| {
+        watch_run.this_thread_for_good();
+        story::tell(world, script)
+    };
+    let simulated = simulate(setup, observer, tell).map_err(|panicked| RunFailure {
+        panic: panics.take().unwrap_or(panicked.message),
+        node: None,
+        t: 0,
+        internal: false,
+    })?;
 
     let fired = notes.fired();
     let schedule = Schedule {
