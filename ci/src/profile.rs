@@ -190,7 +190,7 @@ pub enum ConfigError {
     #[error(transparent)]
     Amount(#[from] AmountError),
     /// Not a first seed.
-    #[error("{0:?} is not a seed: write a number, \"commit\" or \"clock\"")]
+    #[error("{0:?} is not a seed: write a number from 0 to 2^64-1, \"commit\" or \"clock\"")]
     Seed(String),
     /// No layer gives a value; the embedded default should.
     #[error("no value for {0:?}")]
@@ -459,7 +459,7 @@ mod tests {
         );
         let seed = error("seed = \"now\"\n");
         assert!(
-            seed.contains("write a number, \"commit\" or \"clock\""),
+            seed.contains("write a number from 0 to 2^64-1, \"commit\" or \"clock\""),
             "{seed}"
         );
         let unknown = resolve("", "nigthly", &[]).unwrap_err().to_string();

@@ -35,7 +35,7 @@ Exit codes:
   8   a required mark or planted bug was not hit
   70  squall itself is broken
   130 interrupted
-The worst wins: 70, 5, 1, 7, 6, 8, 130, 3, 4, 0.
+The worst wins: 70, 5, 1, 7, 8, 130, 3, 4, 0.
 
 Settings come from a flag, else from SQUALL_* in the environment, else from the
 profile, else from squall.toml, else from the embedded default, which
@@ -139,15 +139,12 @@ pub fn main() -> Exit {
         console::narrate("\nstopping after the runs in flight; again to stop at once");
     });
     std::panic::set_hook(Box::new(|info| {
-        // What panics in a run is a finding and reported as one; a backtrace
-        // is for whoever asked for one.
-        let main = std::thread::current().name() == Some("main");
-        if main || std::env::var_os("RUST_BACKTRACE").is_some() {
-            console::narrate(&format!(
-                "squall: internal error: {info}\n{}",
-                std::backtrace::Backtrace::capture()
-            ));
-        }
+        // Panics of runs are kept by whoever watches them, and become
+        // findings; what gets here is a mistake of ours.
+        console::narrate(&format!(
+            "squall: internal error: {info}\n{}",
+            std::backtrace::Backtrace::capture()
+        ));
     }));
     let mut console = Console::of_process();
     if let Err(e) = handler {
@@ -172,6 +169,8 @@ pub fn go(
     console: &mut Console<'_>,
     stop: &Stop,
 ) -> Exit {
+    let mut args = args.into_iter().peekable();
+    console.set_program(args.peek());
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(e) => return not_parsed(&e, console),
@@ -197,22 +196,32 @@ pub fn go(
 /// text, which `--help` has.
 fn not_parsed(error: &clap::Error, console: &mut Console<'_>) -> Exit {
     match error.kind() {
-        ErrorKind::DisplayHelp
-        | ErrorKind::DisplayVersion
-        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             console.print(&error.render().ansi().to_string());
-            if error.use_stderr() {
-                Exit::Usage
-            } else {
-                Exit::Pass
-            }
+            Exit::Pass
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            console.narrate(&error.render().to_string());
+            Exit::Usage
         }
         _ => {
             let text = error.render().to_string();
             let end = text.find("\nUsage:").or_else(|| text.find("\nFor more"));
-            let text = text[..end.unwrap_or(text.len())].trim();
-            console.complain(text.strip_prefix("error: ").unwrap_or(text));
+            let text = one_line(&text[..end.unwrap_or(text.len())]);
+            console.complain(text.strip_prefix("error: ").unwrap_or(&text));
             Exit::Usage
         }
     }
+}
+
+/// A message of several lines, as one.
+fn one_line(text: &str) -> String {
+    let mut out = String::new();
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        if !out.is_empty() {
+            out.push_str(if out.ends_with(':') { " " } else { "; " });
+        }
+        out.push_str(line);
+    }
+    out
 }

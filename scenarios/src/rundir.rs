@@ -85,13 +85,28 @@ pub enum RunDirError {
     #[error("there is no run {0:?}: `squall list runs` shows those that there are")]
     Missing(String),
     /// A file in it cannot be read.
-    #[error("{}: cannot read: {error}", path.display())]
+    #[error("{}: cannot read: {}", path.display(), said(error))]
     Io {
         /// The file.
         path: PathBuf,
         /// Why.
         error: io::Error,
     },
+    /// It is a directory of something else.
+    #[error("{}: not a run directory: there is no run.json in it", path.display())]
+    NoRun {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// It is a file.
+    #[error("{}: this is a file; a run is a directory with a run.json in it", path.display())]
+    NoDirectory {
+        /// The file.
+        path: PathBuf,
+    },
+    /// One of its TOML files is damaged; the message names file, line and column.
+    #[error("{0}")]
+    Toml(String),
     /// A file in it is damaged.
     #[error("{}: {message}", path.display())]
     Damaged {
@@ -132,6 +147,11 @@ impl RunDirs {
             root: root.into(),
             keep: keep.max(1),
         }
+    }
+
+    /// Where they are.
+    pub fn root(&self) -> &Path {
+        &self.root
     }
 
     /// Writes a run directory, points `latest` at it, and removes the oldest.
@@ -179,24 +199,29 @@ impl RunDirs {
     /// If there is none, it is damaged, or newer than this build.
     pub fn open(&self, name: &str) -> Result<Recorded, RunDirError> {
         let given = Path::new(name);
-        let path = [given.to_owned(), self.root.join(given)]
-            .into_iter()
-            .find(|path| path.is_dir())
-            .ok_or_else(|| RunDirError::Missing(name.to_owned()))?;
+        let places = [given.to_owned(), self.root.join(given)];
+        let Some(path) = places.iter().find(|path| path.is_dir()).cloned() else {
+            return Err(match places.into_iter().find(|path| path.exists()) {
+                Some(path) => RunDirError::NoDirectory { path },
+                None => RunDirError::Missing(name.to_owned()),
+            });
+        };
+        if !path.join("run.json").exists() {
+            return Err(RunDirError::NoRun { path });
+        }
         let file = read_run_file(&path)?;
-        let damaged = |path: PathBuf, message: String| RunDirError::Damaged { path, message };
 
         let scenario_path = path.join("scenario.toml");
         let text = read_text(&scenario_path)?;
         let scenario = Scenario::parse(&scenario_path.display().to_string(), &text)
-            .map_err(|e| damaged(scenario_path, e.to_string()))?;
+            .map_err(|e| RunDirError::Toml(e.to_string()))?;
 
         let schedule_path = path.join("schedule.toml");
         let schedule = if schedule_path.exists() {
             let text = read_text(&schedule_path)?;
             let source = schedule_path.display().to_string();
             let schedule = Schedule::parse(&source, &text);
-            Some(schedule.map_err(|e| damaged(schedule_path, e.to_string()))?)
+            Some(schedule.map_err(|e| RunDirError::Toml(e.to_string()))?)
         } else {
             None
         };
@@ -348,6 +373,18 @@ fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> {
     out.flush()
 }
 
+/// Whether this build can read what is in `dir`; a directory that says nothing
+/// about itself is taken as it is.
+///
+/// # Errors
+/// If its `run.json` is damaged, or newer than this build.
+pub fn readable(dir: &Path) -> Result<(), RunDirError> {
+    match dir.join("run.json").exists() {
+        true => read_run_file(dir).map(|_| ()),
+        false => Ok(()),
+    }
+}
+
 fn read_run_file(dir: &Path) -> Result<RunFile, RunDirError> {
     /// What every version has, read first: a newer one may have nothing else
     /// that this build knows.
@@ -383,6 +420,17 @@ fn read_text(path: &Path) -> Result<String, RunDirError> {
         path: path.to_owned(),
         error,
     })
+}
+
+/// What an error of the file system says, without its number.
+pub(crate) fn said(error: &io::Error) -> String {
+    let text = error.to_string();
+    let end = text.find(" (os error").unwrap_or(text.len());
+    let mut text = text[..end].to_owned();
+    if let Some(first) = text.get_mut(..1) {
+        first.make_ascii_lowercase();
+    }
+    text
 }
 
 fn features() -> Vec<String> {

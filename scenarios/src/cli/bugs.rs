@@ -63,7 +63,8 @@ pub(super) fn bugs(
                 .collect();
             let mut text = String::new();
             table(&mut text, &columns, &rows, console.width());
-            text.push_str("\n  squall run --bug NAME  # see it found\n");
+            let program = console.program();
+            text.push_str(&format!("\n  {program} run --bug NAME  # see it found\n"));
             console.print(&text);
         }
     }

@@ -2,14 +2,16 @@
 
 use super::console::Console;
 use super::{Complaint, Format};
-use clap::ValueEnum;
+use crate::rundir::{self, said};
 use serde::Serialize;
-use squall_checkers::linearizable::{self, Budget, Path as Way, Report};
+use squall_checkers::foreign::{self, CoreOp, Parsed};
+use squall_checkers::linearizable::{self, Budget, Path as Way};
 use squall_ci::{Exit, worst};
 use squall_record::{Op, Verdict, read_history};
 use squall_reports::{Judgement, judgement};
 use std::fs;
 use std::io::{self, Read};
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
 /// Which histories, and how hard to try.
@@ -19,21 +21,24 @@ pub(super) struct CheckArgs {
     #[arg(value_name = "HISTORY", required = true)]
     histories: Vec<PathBuf>,
 
-    /// The format; guessed from the content if not given
-    #[arg(long, value_name = "FORMAT", value_enum)]
-    from: Option<From>,
+    /// The format: squall, jepsen-edn, jepsen-log or kv-log; guessed from the
+    /// content if not given
+    #[arg(long, value_name = "FORMAT")]
+    from: Option<foreign::Format>,
 
     /// Search steps before the verdict is "unknown". A number of steps, not of
     /// seconds: a verdict must not depend on the machine
-    #[arg(long, value_name = "STEPS", default_value_t = Budget::default().steps)]
+    #[arg(long, value_name = "STEPS", default_value_t = Budget::default().steps,
+          allow_negative_numbers = true)]
     budget: u64,
 }
 
-/// Formats of histories.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum From {
-    /// Squall's own JSON lines
-    Squall,
+/// A history that was read.
+enum History {
+    /// Squall's own.
+    Own(Vec<Op>),
+    /// Somebody else's.
+    Foreign(Parsed),
 }
 
 #[derive(Serialize)]
@@ -47,12 +52,18 @@ struct Document {
 #[derive(Serialize)]
 struct Checked {
     file: String,
+    format: foreign::Format,
+    /// What the operations act on.
+    model: String,
     guarantee: &'static str,
     verdict: Verdict,
     /// What decided: the store's own order, its revisions, or a search.
     by: Way,
     judged: u64,
     steps: u64,
+    /// The operations of the witness, where the format is not squall's own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    core: Vec<CoreOp>,
 }
 
 pub(super) fn check(
@@ -69,43 +80,66 @@ pub(super) fn check(
         steps: args.budget,
         ..Budget::default()
     };
-    let mut checked = Vec::new();
+    let mut all = Vec::new();
     let mut exit = Exit::Pass;
     for (file, history) in histories {
-        let report = linearizable::check(&history, None, budget);
-        exit = worst([exit, exit_of(&report.verdict)]);
+        let checked = judge(file, &history, budget);
+        exit = worst([exit, exit_of(&checked.verdict)]);
         if format == Format::Human {
             let judged = Judgement {
-                subject: &file,
+                subject: &checked.file,
                 check: "linearizable",
-                guarantee: linearizable::GUARANTEE,
-                verdict: &report.verdict,
-                how: how(report.path),
+                guarantee: checked.guarantee,
+                verdict: &checked.verdict,
+                how: &how(&checked),
             };
             let text = judgement(&judged, console.width());
             console.print(&text);
         }
-        checked.push(result(file, report));
+        all.push(checked);
     }
     if format == Format::Json {
         console.json(&Document {
             format: "squall-check",
             version: squall_record::FormatVersion { major: 1, minor: 0 },
-            histories: checked,
+            histories: all,
             exit: exit.code(),
         })?;
     }
     Ok(exit)
 }
 
-fn result(file: String, report: Report) -> Checked {
-    Checked {
-        file,
-        guarantee: linearizable::GUARANTEE,
-        by: report.path,
-        judged: report.judged,
-        steps: report.steps,
-        verdict: report.verdict,
+fn judge(file: String, history: &History, budget: Budget) -> Checked {
+    match history {
+        History::Own(ops) => {
+            let report = linearizable::check(ops, None, budget);
+            Checked {
+                file,
+                format: foreign::Format::Squall,
+                model: "etcd".into(),
+                guarantee: linearizable::GUARANTEE,
+                by: report.path,
+                judged: report.judged,
+                steps: report.steps,
+                verdict: report.verdict,
+                core: Vec::new(),
+            }
+        }
+        History::Foreign(parsed) => {
+            let threads = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
+            let report = parsed.check(budget, threads);
+            Checked {
+                file,
+                format: report.format,
+                model: report.model,
+                guarantee: linearizable::GUARANTEE,
+                by: Way::Search,
+                judged: report.judged,
+                steps: report.steps,
+                verdict: report.verdict,
+                core: report.core,
+            }
+        }
     }
 }
 
@@ -117,37 +151,55 @@ fn exit_of(verdict: &Verdict) -> Exit {
     }
 }
 
-fn how(way: Way) -> &'static str {
-    match way {
-        Way::Witness => "by the order in which the store applied them",
-        Way::Anchored => "by the revisions in the answers",
-        Way::Search => "by searching all orders",
+fn how(checked: &Checked) -> String {
+    match (checked.by, checked.format) {
+        (Way::Witness, _) => "by the order in which the store applied them".into(),
+        (Way::Anchored, _) => "by the revisions in the answers".into(),
+        (Way::Search, foreign::Format::Squall) => "by searching all orders".into(),
+        (Way::Search, format) => {
+            format!(
+                "by searching all orders; read as {format}, {}",
+                checked.model
+            )
+        }
     }
 }
 
-fn read(path: &Path, from: Option<From>) -> Result<Vec<Op>, Complaint> {
-    let bytes = bytes(path).map_err(|e| complaint(path, &e))?;
+fn read(path: &Path, from: Option<foreign::Format>) -> Result<History, Complaint> {
+    let bytes = bytes(path)?;
     let text = std::str::from_utf8(&bytes).map_err(|e| {
         let at = e.valid_up_to();
         complaint(path, &format!("not a history: byte {at} is not text"))
     })?;
-    match from {
-        // There is one format yet, so there is nothing to guess: what is not
-        // it is said by its reader.
-        None | Some(From::Squall) => read_history(text.as_bytes()).map_err(|e| complaint(path, &e)),
+    if text.trim().is_empty() {
+        return Err(complaint(path, &"not a history: the file is empty"));
     }
+    let guessed = from.or_else(|| foreign::Format::guess(text));
+    if guessed == Some(foreign::Format::Squall) {
+        let ops = read_history(text.as_bytes()).map_err(|e| complaint(path, &e))?;
+        return Ok(History::Own(ops));
+    }
+    let parsed = foreign::parse(text.as_bytes(), from).map_err(|e| complaint(path, &e))?;
+    Ok(History::Foreign(parsed))
 }
 
-fn bytes(path: &Path) -> io::Result<Vec<u8>> {
+fn bytes(path: &Path) -> Result<Vec<u8>, Complaint> {
     if path == Path::new("-") {
         let mut bytes = Vec::new();
-        io::stdin().read_to_end(&mut bytes)?;
-        return Ok(bytes);
+        let read = io::stdin().read_to_end(&mut bytes);
+        return read.map(|_| bytes).map_err(|e| complaint(path, &said(&e)));
     }
     if path.is_dir() {
-        return fs::read(path.join("history.jsonl"));
+        rundir::readable(path).map_err(Complaint::usage)?;
+        let history = path.join("history.jsonl");
+        if !history.is_file() {
+            let what =
+                "a directory without a history.jsonl; a run that ends in a panic leaves none";
+            return Err(complaint(path, &what));
+        }
+        return fs::read(&history).map_err(|e| complaint(&history, &said(&e)));
     }
-    fs::read(path)
+    fs::read(path).map_err(|e| complaint(path, &said(&e)))
 }
 
 fn complaint(path: &Path, what: &dyn std::fmt::Display) -> Complaint {

@@ -3,7 +3,9 @@
 use super::{Color, Complaint};
 use serde::Serialize;
 use squall_ci::Exit;
+use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
+use std::path::MAIN_SEPARATOR;
 
 /// Lines longer than this are hard to read, however wide the terminal.
 const WIDTH_MAX: usize = 160;
@@ -11,6 +13,9 @@ const WIDTH_MAX: usize = 160;
 const WIDTH_MIN: usize = 60;
 /// Where nobody says how wide it is.
 const WIDTH: usize = 100;
+
+/// What the program is called where it is on the PATH.
+const PROGRAM: &str = "squall";
 
 /// Stdout, stderr, and what is known about them.
 pub struct Console<'a> {
@@ -21,6 +26,7 @@ pub struct Console<'a> {
     color: bool,
     live: bool,
     broken: bool,
+    program: String,
 }
 
 impl Console<'static> {
@@ -35,6 +41,7 @@ impl Console<'static> {
             color: auto_color,
             live: io::stderr().is_terminal(),
             broken: false,
+            program: PROGRAM.into(),
             out: Box::new(out),
             err: Box::new(io::stderr()),
         }
@@ -52,6 +59,7 @@ impl<'a> Console<'a> {
             color: false,
             live: false,
             broken: false,
+            program: PROGRAM.into(),
         }
     }
 
@@ -61,6 +69,19 @@ impl<'a> Console<'a> {
             Color::Always => true,
             Color::Never => false,
         };
+    }
+
+    /// Takes the word by which the program was called. Where that is a path,
+    /// lines to copy begin with it: the name alone would not be found.
+    pub(super) fn set_program(&mut self, word: Option<&OsString>) {
+        let word = word.and_then(|word| word.to_str()).unwrap_or(PROGRAM);
+        let path = word.contains(MAIN_SEPARATOR);
+        self.program = if path { quoted(word) } else { PROGRAM.into() };
+    }
+
+    /// How to call the program.
+    pub(super) fn program(&self) -> &str {
+        &self.program
     }
 
     /// Columns to draw in.
@@ -118,6 +139,16 @@ impl<'a> Console<'a> {
     /// Why there is no result.
     pub(super) fn complain(&mut self, text: &str) {
         self.narrate(&format!("squall: {text}\n"));
+    }
+}
+
+/// A word of a shell's command line.
+pub(super) fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
     }
 }
 

@@ -3,6 +3,7 @@
 use super::console::Console;
 use super::{Complaint, Format};
 use crate::Scenario;
+use crate::rundir::said;
 use serde::Serialize;
 use squall_ci::Exit;
 use std::fs;
@@ -70,7 +71,7 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, Complaint> {
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
-    let named = |e: std::io::Error| Complaint::usage(format!("{}: {e}", path.display()));
+    let named = |e: std::io::Error| Complaint::usage(format!("{}: {}", path.display(), said(&e)));
     let mut files = Vec::new();
     for entry in fs::read_dir(path).map_err(named)? {
         let file = entry.map_err(named)?.path();

@@ -1,6 +1,6 @@
 //! `squall list`: what there is.
 
-use super::console::Console;
+use super::console::{Console, quoted};
 use super::settings::settle;
 use super::{Complaint, Format};
 use crate::rundir::RunDirs;
@@ -105,10 +105,7 @@ pub(super) fn list(
         What::Checks => checks(format, console),
         What::Marks(args) => marks(args, format, console),
         What::Faults => faults(format, console),
-        What::Settings => {
-            console.print(DEFAULT);
-            Ok(Exit::Pass)
-        }
+        What::Settings => settings(format, console),
     }
 }
 
@@ -151,7 +148,8 @@ fn scenarios(format: Format, console: &mut Console<'_>) -> Result<Exit, Complain
         vec![s.name, nodes, faults, about]
     });
     show(console, &columns, rows.collect());
-    console.print("\n  squall run NAME  # run one\n");
+    let program = console.program();
+    console.print(&format!("\n  {program} run NAME  # run one\n"));
     Ok(Exit::Pass)
 }
 
@@ -217,7 +215,11 @@ fn runs(args: &RunsArgs, format: Format, console: &mut Console<'_>) -> Result<Ex
         ]
     });
     show(console, &columns, rows.collect());
-    console.print("\n  squall replay latest  # run the newest again\n");
+    let program = console.program();
+    let out = args.out.as_deref();
+    let out = out.map_or(String::new(), |out| format!(" --out {}", quoted(out)));
+    let text = format!("\n  {program} replay latest{out}  # run the newest again\n");
+    console.print(&text);
     Ok(Exit::Pass)
 }
 
@@ -228,12 +230,31 @@ fn checks(format: Format, console: &mut Console<'_>) -> Result<Exit, Complaint> 
 }
 
 fn faults(format: Format, console: &mut Console<'_>) -> Result<Exit, Complaint> {
-    pairs(
-        ("in a [[fault]]", "what happens"),
-        FAULTS.into_iter(),
-        format,
-        console,
-    )
+    if format == Format::Json {
+        console.json(&BTreeMap::from(FAULTS))?;
+        return Ok(Exit::Pass);
+    }
+    // Lines of a file do not wrap, so what they mean stands above them.
+    for (i, (fault, meaning)) in FAULTS.into_iter().enumerate() {
+        let between = if i == 0 { "" } else { "\n" };
+        console.print(&format!("{between}  # {meaning}\n  {fault}\n"));
+    }
+    Ok(Exit::Pass)
+}
+
+/// The commented file for people; its values for programs.
+fn settings(format: Format, console: &mut Console<'_>) -> Result<Exit, Complaint> {
+    match format {
+        Format::Human => console.print(DEFAULT),
+        Format::Json => {
+            let values: toml::Table = toml::from_str(DEFAULT).map_err(|e| Complaint {
+                exit: Exit::Internal,
+                text: format!("the embedded settings cannot be read: {e}"),
+            })?;
+            console.json(&values)?;
+        }
+    }
+    Ok(Exit::Pass)
 }
 
 fn marks(args: &RunsArgs, format: Format, console: &mut Console<'_>) -> Result<Exit, Complaint> {
@@ -251,7 +272,9 @@ fn marks(args: &RunsArgs, format: Format, console: &mut Console<'_>) -> Result<E
         return Ok(Exit::Pass);
     }
     if counts.is_empty() {
-        console.print("no kept run passed a mark; `squall run --keep all` keeps every run\n");
+        let program = console.program();
+        let text = format!("no kept run passed a mark; {program} run --keep all keeps every run\n");
+        console.print(&text);
         return Ok(Exit::Pass);
     }
     let columns = [Column::left("mark"), Column::right("passed")];

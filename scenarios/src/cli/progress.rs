@@ -49,13 +49,16 @@ impl Progress {
         }
         self.drawn = Some(Instant::now());
         self.shown = true;
-        let of = self.planned.map_or(String::new(), |n| format!(" of {n}"));
+        let runs = match self.planned {
+            Some(n) => format!("{} of {n} runs", self.runs),
+            None => format!("{} runs", self.runs),
+        };
         let failed = match self.failed {
             0 => String::new(),
             n => format!(", {n} failed"),
         };
         let seconds = self.started.elapsed().as_secs();
-        let line = format!("{} runs{of}{failed}  {seconds} s  {name}", self.runs);
+        let line = format!("{runs}{failed}  {seconds} s  {name}");
         let room = console.width().saturating_sub(1);
         let line: String = line.chars().take(room).collect();
         console.narrate(&format!("{ERASE}{line}"));

@@ -6,14 +6,13 @@ use super::run::{bug, planted};
 use super::select::{Selected, select};
 use super::settings::settle;
 use super::{Complaint, Format};
-use crate::commit;
-use crate::rundir::{Recorded, RunDirs, RunFile};
+use crate::rundir::{Recorded, RunDirError, RunDirs, RunFile};
 use crate::runner::RunOptions;
 use crate::sweep::{Runner, Stop, bug_names, judge_once};
+use crate::{commit, library};
 use squall_api::{Bug, Bugs};
 use squall_ci::{Exit, Layer, Settings, parse_duration};
-use squall_record::Run;
-use squall_reports::{Replayed, Started, timeline};
+use squall_reports::{Replayed, Started};
 
 /// Which run.
 #[derive(Debug, clap::Args)]
@@ -83,8 +82,8 @@ pub(super) fn replay(
         true,
         0,
     );
-    if let (Some(until), Some(run)) = (args.until, &judged.run) {
-        show(&mut reporter, format, run, until)?;
+    if let (Some(Moment(until)), Some(run)) = (args.until, &judged.run) {
+        reporter.timeline(&run.events, until);
     }
     if let Some(recorded) = again.recorded {
         reporter.replaying(&recorded.path.display().to_string());
@@ -102,16 +101,19 @@ pub(super) fn replay(
         });
     }
     reporter.judged(judged, &again.selected);
-    reporter.finish(None, |_, _| Vec::new())
+    reporter.finish(None, |_, _, _| Vec::new())
 }
 
 fn again(args: &ReplayArgs, settings: &Settings) -> Result<Again, Complaint> {
     let dirs = RunDirs::new(&settings.out, settings.keep_runs);
     match args.run.rsplit_once('@') {
         Some((name, seed)) if !is_path(&args.run) => {
-            let seed = seed
-                .parse()
-                .map_err(|_| Complaint::usage(format!("{:?}: {seed:?} is not a seed", args.run)))?;
+            let seed = seed.parse().map_err(|_| {
+                Complaint::usage(format!(
+                    "{:?}: {seed:?} is not a seed: write a number from 0 to 2^64-1",
+                    args.run
+                ))
+            })?;
             let mut selected = select(&[name.to_owned()], &args.overrides)?;
             if selected.len() > 1 {
                 let text = format!("{name:?} names {} scenarios; name one", selected.len());
@@ -125,7 +127,7 @@ fn again(args: &ReplayArgs, settings: &Settings) -> Result<Again, Complaint> {
             })
         }
         _ => {
-            let recorded = dirs.open(&args.run).map_err(Complaint::usage)?;
+            let recorded = dirs.open(&args.run).map_err(|e| no_run(&args.run, &e))?;
             if !args.overrides.is_empty() {
                 let text = "a run directory holds its scenario with every override; drop --set";
                 return Err(Complaint::usage(text));
@@ -152,37 +154,22 @@ fn again(args: &ReplayArgs, settings: &Settings) -> Result<Again, Complaint> {
     }
 }
 
+/// A scenario's name alone is a frequent slip.
+fn no_run(word: &str, error: &RunDirError) -> Complaint {
+    match error {
+        RunDirError::Missing(_) if library::get(word).is_some() => Complaint::usage(format!(
+            "{word:?} is a scenario, not a run: squall replay '{word}@1' runs its seed 1"
+        )),
+        _ => Complaint::usage(error),
+    }
+}
+
 fn options(bugs: Bugs, follow: Option<crate::Schedule>) -> RunOptions {
     RunOptions {
         bugs,
         record: true,
         follow,
     }
-}
-
-fn show(
-    reporter: &mut Reporter<'_, '_>,
-    format: Format,
-    run: &Run,
-    Moment(until): Moment,
-) -> Result<(), Complaint> {
-    match format {
-        Format::Human => {
-            let mut text = timeline(&run.events, Some(until));
-            text.push('\n');
-            reporter.print(&text);
-        }
-        Format::Json => {
-            for event in run.events.iter().take_while(|e| e.t <= until) {
-                let line = serde_json::to_string(event).map_err(|e| Complaint {
-                    exit: Exit::Internal,
-                    text: format!("an event cannot be written as JSON: {e}"),
-                })?;
-                reporter.print(&format!("{line}\n"));
-            }
-        }
-    }
-    Ok(())
 }
 
 /// How this build differs from the one that recorded, as far as is known.

@@ -1,15 +1,16 @@
 //! From judged runs to events, run directories, and one result.
 
-use super::console::Console;
+use super::console::{Console, quoted};
 use super::progress::Progress;
 use super::select::Selected;
 use super::{Complaint, Format};
-use crate::rundir::{Leaving, RunDirs};
+use crate::rundir::{Leaving, RunDirs, said};
 use crate::sweep::Judged;
 use squall_ci::{Exit, Keep, Settings, headline, worst};
+use squall_record::Event;
 use squall_reports::{
     Document, ExitInfo, Explanation, Finding, Finished, Hunted, Replayed, RunFinished, Started,
-    SweepEvent, Totals, screen,
+    SweepEvent, Totals, screen, timeline,
 };
 use std::path::Path;
 
@@ -25,6 +26,8 @@ pub(super) struct Reporter<'c, 'o> {
     /// The command that runs it again, if there is a better one than scenario
     /// and seed.
     replay: Option<String>,
+    /// What a document is to show of the run itself.
+    events: Option<Vec<Event>>,
 }
 
 impl<'c, 'o> Reporter<'c, 'o> {
@@ -43,6 +46,7 @@ impl<'c, 'o> Reporter<'c, 'o> {
             dirs: None,
             overrides: overrides.to_vec(),
             replay: None,
+            events: None,
         };
         reporter.totals.take(&SweepEvent::Started(started));
         reporter
@@ -57,7 +61,8 @@ impl<'c, 'o> Reporter<'c, 'o> {
 
     /// What is run again is this run directory.
     pub(super) fn replaying(&mut self, dir: &str) {
-        self.replay = Some(format!("squall replay {}", quoted(dir)));
+        let program = self.console.program();
+        self.replay = Some(format!("{program} replay {}", quoted(dir)));
     }
 
     /// Runs that failed so far.
@@ -148,17 +153,28 @@ impl<'c, 'o> Reporter<'c, 'o> {
         self.exit = worst([self.exit, exit]);
     }
 
-    /// Writes data that stands before the result.
-    pub(super) fn print(&mut self, text: &str) {
+    /// Shows every event of a run up to `until`: before the result for people,
+    /// in the document for programs.
+    pub(super) fn timeline(&mut self, events: &[Event], until: u64) {
         self.progress.clear(self.console);
-        self.console.print(text);
+        match self.format {
+            Format::Human => {
+                let mut text = timeline(events, Some(until));
+                text.push('\n');
+                self.console.print(&text);
+            }
+            Format::Json => {
+                let until = events.iter().take_while(|event| event.t <= until);
+                self.events = Some(until.cloned().collect());
+            }
+        }
     }
 
     /// Says the result. `next` are commands worth typing, given how it went.
     pub(super) fn finish(
         mut self,
         stopped: Option<String>,
-        next: impl FnOnce(&Totals, Exit) -> Vec<(String, String)>,
+        next: impl FnOnce(&str, &Totals, Exit) -> Vec<(String, String)>,
     ) -> Result<Exit, Complaint> {
         if self.totals.all().runs == 0 {
             self.worsen(Exit::NothingSelected);
@@ -175,10 +191,16 @@ impl<'c, 'o> Reporter<'c, 'o> {
         self.progress.clear(self.console);
         let text = match self.format {
             Format::Human => {
-                let next = next(&self.totals, self.exit);
+                let next = next(self.console.program(), &self.totals, self.exit);
                 screen(&self.totals, &next, self.console.width())
             }
-            Format::Json => Document::of(&self.totals).render(),
+            Format::Json => {
+                let document = Document::of(&self.totals);
+                match &self.events {
+                    Some(events) => document.with_timeline(events).render(),
+                    None => document.render(),
+                }
+            }
         };
         self.console.print(&text);
         Ok(self.exit)
@@ -189,7 +211,10 @@ impl<'c, 'o> Reporter<'c, 'o> {
         let events = judged.run.as_ref().map_or(&[][..], |run| &run.events);
         let replay = match &self.replay {
             Some(replay) => replay.clone(),
-            None => replay_command(&judged.summary, selected, &self.overrides),
+            None => {
+                let program = self.console.program();
+                replay_command(program, &judged.summary, selected, &self.overrides)
+            }
         };
         Explanation::of(&judged.summary, check, events, &replay)
     }
@@ -217,13 +242,15 @@ impl<'c, 'o> Reporter<'c, 'o> {
             Ok(path) => {
                 let dir = path.display().to_string();
                 if let Some(explanation) = explanation {
-                    let replay = format!("squall replay {}", quoted(&dir));
+                    let program = self.console.program();
+                    let replay = format!("{program} replay {}", quoted(&dir));
                     explanation.commands.replay_recorded = Some(replay);
                 }
                 Some(dir)
             }
             Err(e) => {
-                self.warn(format!("a run could not be kept: {e}"));
+                let out = dirs.root().display();
+                self.warn(format!("a run could not be kept in {out}: {}", said(&e)));
                 None
             }
         }
@@ -240,12 +267,13 @@ impl<'c, 'o> Reporter<'c, 'o> {
 
 /// The command that runs it again, anywhere.
 fn replay_command(
+    program: &str,
     summary: &squall_record::Summary,
     selected: &Selected,
     overrides: &[String],
 ) -> String {
     let run = format!("{}@{}", selected.source, summary.seed);
-    let mut command = format!("squall replay '{}'", run.replace('\'', r"'\''"));
+    let mut command = format!("{program} replay '{}'", run.replace('\'', r"'\''"));
     for bug in &summary.bugs {
         command.push_str(&format!(" --bug {bug}"));
     }
@@ -253,16 +281,6 @@ fn replay_command(
         command.push_str(&format!(" --set {}", quoted(value)));
     }
     command
-}
-
-/// A word of a shell's command line.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
 }
 
 /// A path, if it is one that a run directory could have.

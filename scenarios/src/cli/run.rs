@@ -13,7 +13,7 @@ use squall_ci::{
 };
 use squall_reports::{Hunted, Started, Totals};
 use std::ops::ControlFlow;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Which runs, how many, and what to do about those that fail.
 #[derive(Debug, Default, clap::Args)]
@@ -24,12 +24,12 @@ pub(super) struct RunArgs {
     scenarios: Vec<String>,
 
     /// The first seed; "commit" or "clock" derive one. Alone, runs just that seed
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", allow_negative_numbers = true)]
     seed: Option<FirstSeed>,
 
     /// How many seeds each scenario runs with: S, S+1, ...
     #[arg(long, value_name = "N", conflicts_with = "run_for",
-          value_parser = clap::value_parser!(u64).range(1..))]
+          allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: Option<u64>,
 
     /// Go on with further seeds for so long, as in 90s, 10m or 2h
@@ -37,7 +37,7 @@ pub(super) struct RunArgs {
     run_for: Option<String>,
 
     /// Worker threads; 0 means one for each core. The result does not depend on it
-    #[arg(long, short, value_name = "N")]
+    #[arg(long, short, value_name = "N", allow_negative_numbers = true)]
     jobs: Option<usize>,
 
     /// A named set of settings: quick, ci, nightly, or one of squall.toml
@@ -45,7 +45,7 @@ pub(super) struct RunArgs {
     profile: Option<String>,
 
     /// Stop after so many failed runs; 0 means never
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     max_fail: Option<u64>,
 
     /// Override a scenario's value, as in --set cluster.nodes=3
@@ -101,6 +101,7 @@ pub(super) fn run(
         check_determinism: settings.check_determinism,
         record_all: settings.keep == Keep::All,
     };
+    in_range(&sweep)?;
     let started = started(&sweep, profile);
     let mut reporter = Reporter::new(console, format, started, &args.overrides).keep(&settings);
 
@@ -138,7 +139,9 @@ pub(super) fn run(
     if bugs != Bugs::NONE && found == 0 && !stop.raised() {
         reporter.worsen(Exit::NotHit);
     }
-    reporter.finish(stopped, |totals, exit| next(args, totals, exit))
+    reporter.finish(stopped, |program, totals, exit| {
+        next(program, args, totals, exit)
+    })
 }
 
 /// Looks for one planted bug that the profile wants to be found.
@@ -301,25 +304,49 @@ fn first_seed(seed: FirstSeed) -> Result<u64, Complaint> {
     }
 }
 
+/// Seeds end; a sweep must not begin again at 0 without saying so.
+fn in_range(sweep: &Sweep<'_>) -> Result<(), Complaint> {
+    match sweep.extent {
+        Extent::Seeds(0) => Err(Complaint::usage("0 seeds: nothing would run")),
+        Extent::Seeds(seeds) if sweep.first_seed.checked_add(seeds - 1).is_none() => {
+            Err(Complaint::usage(format!(
+                "there are no {seeds} seeds from {} on: the last one is {}",
+                sweep.first_seed,
+                u64::MAX
+            )))
+        }
+        Extent::Seeds(_) | Extent::For(_) => Ok(()),
+    }
+}
+
 fn jobs(wanted: usize) -> usize {
+    // The result does not depend on it, and nobody has more cores.
+    const JOBS_MAX: usize = 1_024;
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-    if wanted == 0 { cores() } else { wanted }
+    if wanted == 0 {
+        cores()
+    } else {
+        wanted.min(JOBS_MAX)
+    }
 }
 
 /// What is worth typing next. A failure brings its own commands.
-fn next(args: &RunArgs, totals: &Totals, exit: Exit) -> Vec<(String, String)> {
+fn next(program: &str, args: &RunArgs, totals: &Totals, exit: Exit) -> Vec<(String, String)> {
     let line = |command: &str, good_for: &str| (command.to_owned(), good_for.to_owned());
     match exit {
         Exit::Pass if !args.scenarios.is_empty() && args.run_for.is_none() => {
-            let command = format!("squall run {} --for 10m", args.scenarios.join(" "));
+            let command = format!("{program} run {} --for 10m", args.scenarios.join(" "));
             vec![line(&command, "look deeper, with further seeds")]
         }
         Exit::Pass if totals.hunts.is_empty() && cfg!(feature = "planted-bugs") => vec![
             line(
-                "squall run --bug ack-before-fsync",
+                &format!("{program} run --bug ack-before-fsync"),
                 "see it find a bug that is planted",
             ),
-            line("squall run --for 10m", "look deeper, with further seeds"),
+            line(
+                &format!("{program} run --for 10m"),
+                "look deeper, with further seeds",
+            ),
         ],
         Exit::NotHit if args.hunts() => {
             let bugs: String = totals
@@ -328,7 +355,7 @@ fn next(args: &RunArgs, totals: &Totals, exit: Exit) -> Vec<(String, String)> {
                 .iter()
                 .map(|bug| format!(" --bug {bug}"))
                 .collect();
-            let command = format!("squall run{bugs} --for 10m");
+            let command = format!("{program} run{bugs} --for 10m");
             vec![line(&command, "look for it longer")]
         }
         _ => Vec::new(),
@@ -348,10 +375,16 @@ pub(super) fn bug(name: &str) -> Result<Bug, String> {
     })
 }
 
+/// Nobody waits longer.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 3_600);
+
 fn time(text: &str) -> Result<String, String> {
     let parsed = parse_duration(text).map_err(|e| e.to_string())?;
     if parsed.is_zero() {
         return Err("no time at all: nothing would run".into());
+    }
+    if parsed > LONGEST {
+        return Err("longer than a year".into());
     }
     Ok(text.to_owned())
 }

@@ -1,6 +1,7 @@
 //! Which scenarios a command means.
 
 use super::Complaint;
+use crate::rundir::said;
 use crate::{Scenario, library};
 use squall_ci::Exit;
 use std::fs;
@@ -87,7 +88,7 @@ fn load(path: &Path, overrides: &[String]) -> Result<Selected, Complaint> {
 
 /// The scenario files of a directory, by name; not those below it.
 fn files(dir: &Path) -> Result<Vec<PathBuf>, Complaint> {
-    let named = |e: std::io::Error| Complaint::usage(format!("{}: {e}", dir.display()));
+    let named = |e: std::io::Error| Complaint::usage(format!("{}: {}", dir.display(), said(&e)));
     let mut files = Vec::new();
     for entry in fs::read_dir(dir).map_err(named)? {
         let path = entry.map_err(named)?.path();

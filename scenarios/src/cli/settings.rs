@@ -1,9 +1,9 @@
 //! Settings: flags over environment over profile over file over default.
 
 use super::Complaint;
+use crate::rundir::said;
 use squall_ci::{Config, ConfigError, Layer, Settings};
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 const FILE: &str = "squall.toml";
@@ -22,6 +22,11 @@ pub(super) fn settle(flags: Layer, profile: Option<&str>) -> Result<(Settings, S
     let settings = Config::embedded()
         .resolve(&file, &named, &[flags, environment])
         .map_err(Complaint::usage)?;
+    if settings.out.is_empty() {
+        return Err(Complaint::usage(
+            "the directory for runs has an empty name: give --out a path",
+        ));
+    }
     Ok((settings, named))
 }
 
@@ -35,6 +40,6 @@ fn found() -> Option<PathBuf> {
 
 fn read(path: &Path) -> Result<Config, Complaint> {
     let named = |e: &dyn std::fmt::Display| Complaint::usage(format!("{}: {e}", path.display()));
-    let text = fs::read_to_string(path).map_err(|e: io::Error| named(&e))?;
+    let text = fs::read_to_string(path).map_err(|e| named(&said(&e)))?;
     Config::parse(&text).map_err(|e: ConfigError| named(&e))
 }

@@ -21,14 +21,36 @@ fn refused(args: &[&str]) -> String {
     err
 }
 
+/// Refused in one line; what is wrong in a scenario is shown with its place.
+fn refused_in_a_line(args: &[&str]) -> String {
+    let err = refused(args);
+    assert_eq!(err.lines().count(), 1, "{args:?}: {err}");
+    err
+}
+
 #[test]
 fn flags_that_make_no_sense_are_named() {
     for (args, expected) in [
         (
             &["run", "--seed", "x"][..],
-            "\"x\" is not a seed: write a number",
+            "\"x\" is not a seed: write a number from 0",
         ),
-        (&["run", "--seed", "-1"], "unexpected argument '-1'"),
+        (&["run", "--seed", "-1"], "\"-1\" is not a seed"),
+        (
+            &["run", "--seed", "18446744073709551616"],
+            "is not a seed: write a number from 0 to 2^64-1",
+        ),
+        (
+            &["run", "--seed", "18446744073709551615", "--seeds", "2"],
+            "there are no 2 seeds from 18446744073709551615 on",
+        ),
+        (
+            &["run", "--jobs", "-1"],
+            "invalid value '-1' for '--jobs <N>'",
+        ),
+        (&["run", "--max-fail", "-1"], "invalid value '-1'"),
+        (&["run", "--out", ""], "has an empty name"),
+        (&["run", "--for", "99999h"], "longer than a year"),
         (&["run", "--seeds", "0"], "0 is not in 1.."),
         (
             &["run", "--seeds", "3", "--for", "1m"],
@@ -55,13 +77,27 @@ fn flags_that_make_no_sense_are_named() {
         (&["run", "--keep", "some"], "write failed or all"),
         (&["run", "--sed", "1"], "unexpected argument '--sed'"),
         (&["rnu"], "unrecognized subcommand 'rnu'"),
+        (
+            &["run", "--jos", "1"],
+            "unexpected argument '--jos' found; tip: ",
+        ),
+        (&["check"], "not provided: <HISTORY>..."),
+        (
+            &["check", "x", "--from", "edn"],
+            "no format \"edn\"; there are squall, jepsen-edn, jepsen-log, kv-log",
+        ),
+        (&["check", "x", "--budget", "-1"], "invalid value '-1'"),
+        (
+            &["replay", "healthy"],
+            "\"healthy\" is a scenario, not a run: squall replay 'healthy@1'",
+        ),
         (&["replay", "pause@x"], "\"x\" is not a seed"),
         (
             &["replay", "x@1", "--until", "soon"],
             "\"soon\" is not a duration",
         ),
     ] {
-        let err = refused(args);
+        let err = refused_in_a_line(args);
         assert!(err.contains(expected), "{args:?}: {err}");
         assert!(!err.contains("Usage:"), "{args:?}: {err}");
     }
@@ -113,6 +149,7 @@ fn an_empty_directory_selects_nothing() {
 #[test]
 fn histories_that_cannot_be_read_are_said_before_any_is_judged() {
     let dir = tempfile::tempdir().unwrap();
+    let refused = refused_in_a_line;
     let file = |name: &str, bytes: &[u8]| {
         let path = dir.path().join(name);
         fs::write(&path, bytes).unwrap();
@@ -131,7 +168,17 @@ fn histories_that_cannot_be_read_are_said_before_any_is_judged() {
     assert!(refused(&["check", &newer]).contains("9.0 is newer than this build reads"));
     let cut = file("cut", header(1, 3).as_bytes());
     assert!(refused(&["check", &cut]).contains("announces 3 operations, 0 are there"));
-    assert!(refused(&["check", "no-such-file"]).contains("No such file"));
+    assert!(refused(&["check", "no-such-file"]).contains("no-such-file: no such file"));
+    let bare = dir.path().display().to_string();
+    assert!(refused(&["check", &bare]).contains("a directory without a history.jsonl"));
+    let newer_run = dir.path().join("run");
+    fs::create_dir(&newer_run).unwrap();
+    let head = r#"{"format": "squall-run", "version": {"major": 2, "minor": 0}}"#;
+    fs::write(newer_run.join("run.json"), head).unwrap();
+    let newer_run = newer_run.display().to_string();
+    assert!(refused(&["check", &newer_run]).contains("run format 2.0 is newer"));
+    let prose = file("prose", b"hello\n");
+    assert!(refused(&["check", &prose]).contains("no known format"));
 
     let nothing = file("nothing", header(1, 0).as_bytes());
     let said = squall(&["check", &nothing], &never);
@@ -141,6 +188,48 @@ fn histories_that_cannot_be_read_are_said_before_any_is_judged() {
         "{}",
         said.out
     );
+}
+
+#[test]
+fn histories_of_others_are_judged_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, lines: &[&str]| {
+        let path = dir.path().join(name);
+        fs::write(&path, lines.join("\n")).unwrap();
+        path.display().to_string()
+    };
+    let log = [
+        "INFO  jepsen.util - 0\t:invoke\t:write\t1",
+        "INFO  jepsen.util - 0\t:ok\t:write\t1",
+        "INFO  jepsen.util - 1\t:invoke\t:read\tnil",
+        "INFO  jepsen.util - 1\t:ok\t:read\t1",
+    ];
+    let good = file("good.log", &log);
+    let said = squall(&["check", &good], &never);
+    assert_eq!(said.exit, Exit::Pass, "{}", said.err);
+    assert!(
+        said.out.ends_with(
+            "2 operations, 0 of unknown outcome, decided by searching all orders; \
+             read as jepsen-log, cas-register\n"
+        ),
+        "{}",
+        said.out
+    );
+
+    let bad = file(
+        "bad.log",
+        &[&log[..3], &["INFO  jepsen.util - 1\t:ok\t:read\t2"]].concat(),
+    );
+    let said = squall(&["check", &good, &bad], &never);
+    assert_eq!(said.exit, Exit::Violation, "{}", said.err);
+    insta::assert_snapshot!(said.out.replace(&dir.path().display().to_string(), "DIR"));
+    let json = squall(&["check", &bad, "--format", "json"], &never).out;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["histories"][0]["format"], "jepsen-log");
+    assert_eq!(json["exit"], 1);
+
+    let said = squall(&["check", &good, "--from", "kv-log"], &never);
+    assert_eq!(said.exit, Exit::Usage, "{}", said.out);
 }
 
 #[test]
@@ -172,10 +261,8 @@ fn every_list_has_something_and_is_json_on_request() {
         let said = squall(&["list", what], &passes);
         assert_eq!(said.exit, Exit::Pass, "{what}: {}", said.err);
         assert!(!said.out.is_empty(), "{what}");
-        if what != "settings" {
-            let said = squall(&["list", what, "--format", "json"], &passes);
-            serde_json::from_str::<serde_json::Value>(&said.out).unwrap();
-        }
+        let said = squall(&["list", what, "--format", "json"], &passes);
+        serde_json::from_str::<serde_json::Value>(&said.out).unwrap();
     }
     assert!(
         squall(&["bugs", "list"], &passes)

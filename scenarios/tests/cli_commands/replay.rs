@@ -90,8 +90,10 @@ fn until_shows_every_event_up_to_a_moment() {
         &["replay", &run, "--until", "13.5s", "--format", "json"],
         &passes,
     );
-    let first: serde_json::Value = serde_json::from_str(said.out.lines().next().unwrap()).unwrap();
-    assert_eq!(first["kind"], "phase");
+    let document: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    let events = document["timeline"].as_array().unwrap();
+    assert_eq!(events[0]["kind"], "phase");
+    assert_eq!(events.last().unwrap()["seq"], 5420);
 }
 
 #[test]
@@ -116,6 +118,13 @@ fn a_newer_or_damaged_run_directory_is_refused_in_one_line() {
     assert!(cut.contains("not a run: EOF while parsing"), "{cut}");
     let other = replay("{\"format\": \"other\", \"version\": {\"major\": 1, \"minor\": 0}}");
     assert!(other.contains("its format is \"other\""), "{other}");
+    let file = squall(&["replay", &run_json.display().to_string()], &passes);
+    assert_eq!(file.exit, Exit::Usage);
+    assert!(
+        file.err.contains("this is a file; a run is"),
+        "{}",
+        file.err
+    );
     let missing = squall(&["replay", "nothing", "--out", &out], &passes);
     assert_eq!(missing.exit, Exit::Usage);
     assert!(

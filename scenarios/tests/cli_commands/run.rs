@@ -314,7 +314,7 @@ fn what_cannot_be_kept_is_a_warning_and_changes_no_verdict() {
     let said = squall(&["run", &scenarios, "--seed", "1", "--out", &out], &fails);
     assert_eq!(said.exit, Exit::Violation);
     assert!(
-        said.out.contains("warning: a run could not be kept: "),
+        said.out.contains("warning: a run could not be kept in "),
         "{}",
         said.out
     );
