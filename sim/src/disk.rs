@@ -7,14 +7,24 @@ use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::{fmt, io};
 
+mod atlas;
+mod crash;
+mod damage;
+mod fault;
+mod faults;
+mod faulty;
 mod inode;
 mod loss;
 mod mount;
 mod names;
+mod operation;
 mod pages;
 mod state;
 
+pub use atlas::Atlas;
+pub use fault::{DiskFault, DiskFaultKind, FaultCounts, Region};
 pub use mount::Mount;
+pub use operation::{DiskOp, Operation};
 
 /// What operations cost, in nanoseconds; uniform.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,6 +49,12 @@ pub enum PowerLoss {
     /// disk: each sector lost, kept or torn inside, lengths and names as they
     /// were after any of their changes.
     Torn,
+    /// Power failed, and left one of the images that a sweep counts through: 0
+    /// lost all that was not synced, 1 kept it all, then each change is the only
+    /// one lost, or the only one kept; the numbers after these draw what
+    /// [`PowerLoss::Torn`] draws, each anew. [`NodeDisk::images`] says how many
+    /// there are.
+    Image(u32),
 }
 
 impl PowerLoss {
@@ -48,6 +64,17 @@ impl PowerLoss {
             PowerLoss::Kept => "kept",
             PowerLoss::Lost => "lost",
             PowerLoss::Torn => "torn_write",
+            PowerLoss::Image(_) => "image",
+        }
+    }
+
+    /// Its number in the hash.
+    fn code(self) -> u64 {
+        match self {
+            PowerLoss::Kept => 0,
+            PowerLoss::Lost => 1,
+            PowerLoss::Torn => 2,
+            PowerLoss::Image(number) => 3 + u64::from(number),
         }
     }
 }
@@ -85,6 +112,12 @@ pub struct DiskStats {
     pub fsyncs: u64,
     /// Calls that read from a file.
     pub reads: u64,
+    /// How often each kind of fault did something.
+    pub fired: FaultCounts,
+    /// How often an operation was slower, failed, or returned other bytes for
+    /// it, or a crash took something for it. Damage that nobody reads fires,
+    /// and is not met.
+    pub met: FaultCounts,
 }
 
 /// One node's disk, which survives the processes that use it.
@@ -127,6 +160,8 @@ impl NodeDisk {
     pub fn fork(&self) -> Arc<NodeDisk> {
         let mut state = self.state().clone();
         state.unmount();
+        state.operations.arm(None);
+        state.operations.record(false);
         Arc::new(NodeDisk {
             node: self.node,
             state: Mutex::new(state),
@@ -168,15 +203,111 @@ impl NodeDisk {
         self.state().crash(at, how)
     }
 
+    /// Sets a fault in. One fault number has at most one fault of each kind on
+    /// a node: another replaces it. [`DiskFault::BitRot`] and
+    /// [`DiskFault::LatentError`] strike now, and once; the others last.
+    ///
+    /// # Panics
+    ///
+    /// If a probability is not in `[0, 1]`, a factor below 1, or a bandwidth 0.
+    pub fn inject(&self, fault: u32, what: DiskFault) {
+        self.state().inject(fault, what);
+    }
+
+    /// Ends every fault of this number, and takes back the damage that it did
+    /// to stored bytes: they are overlays. What was never written because of it
+    /// stays unwritten, and lost names stay lost.
+    pub fn clear(&self, fault: u32) {
+        self.state().clear(fault);
+    }
+
     /// Makes every fsync begun from now on take `delay` nanoseconds longer, for
-    /// as long as the fault lasts. Delays of several faults add up.
+    /// as long as the fault lasts: a [`DiskFault::Stall`].
     pub fn stall(&self, fault: u32, delay: u64) {
-        self.state().stall(fault, delay);
+        self.inject(fault, DiskFault::Stall { delay });
     }
 
     /// Ends a stall; syncs that have begun are not helped.
     pub fn unstall(&self, fault: u32) {
-        self.state().unstall(fault);
+        self.clear(fault);
+    }
+
+    /// Bytes that files take on the disk, in pages of 4 KiB: those that were
+    /// written, also of removed files until their removal is durable.
+    pub fn allocated(&self) -> u64 {
+        self.state().allocated()
+    }
+
+    /// How many operations there were: see [`DiskOp`]. A crash does not take
+    /// back the count of what it took back.
+    pub fn operations(&self) -> u64 {
+        self.state().operations.count
+    }
+
+    /// Waits for an operation, by its number, which must be yet to come.
+    /// [`NodeDisk::take_crash_point`] has it once it was done. `None` waits no
+    /// longer.
+    ///
+    /// # Panics
+    ///
+    /// If that many operations have been done.
+    pub fn crash_at_operation(&self, number: Option<u64>) {
+        let mut state = self.state();
+        let done = state.operations.count;
+        assert!(
+            number.is_none_or(|number| number > done),
+            "a crash of n{} at operation {number:?}: {done} have been done",
+            self.node
+        );
+        state.operations.arm(number);
+    }
+
+    /// The operation that was waited for, if it was done. To be asked after each
+    /// step and each [`NodeDisk::finish_sync`]; a crash at its `begun` finds it
+    /// not done, one at its `ended` finds it done, and both take back what came
+    /// later in the step.
+    pub fn take_crash_point(&self) -> Option<Operation> {
+        self.state().operations.take_reached()
+    }
+
+    /// Whether operations are recorded, for [`NodeDisk::take_operations`].
+    pub fn record_operations(&self, on: bool) {
+        self.state().operations.record(on);
+    }
+
+    /// The operations that were recorded since this was last called.
+    pub fn take_operations(&self) -> Vec<Operation> {
+        self.state().operations.take_recorded()
+    }
+
+    /// Up to `limit` disks as a power loss at `at` may leave them, each with
+    /// the [`PowerLoss::Image`] that it is: forks, already crashed. Of a disk
+    /// with nothing pending there is one.
+    pub fn images(&self, at: u64, limit: u32) -> impl Iterator<Item = (PowerLoss, Arc<NodeDisk>)> {
+        let before = self.fork();
+        let counted = self.counted_images(at);
+        let count = if counted == 1 { 1 } else { limit };
+        (0..count.min(limit)).map(move |number| {
+            let (image, disk) = (PowerLoss::Image(number), before.fork());
+            disk.crash(at, image);
+            (image, disk)
+        })
+    }
+
+    /// How many images of a power loss at `at` differ from all lost or all kept
+    /// by one change at most; 1 if nothing is pending. [`PowerLoss::Image`]
+    /// draws from this number on.
+    pub fn counted_images(&self, at: u64) -> u32 {
+        let mut state = self.state().clone();
+        state.cut(at);
+        state.images()
+    }
+
+    /// What [`PowerLoss::Image`] of this number would leave at `at`, in words.
+    pub fn describe_image(&self, at: u64, number: u32) -> String {
+        let mut state = self.state().clone();
+        state.cut(at);
+        state.describe_image(number)
     }
 
     /// Whether operations are hashed from now on. They are unless this says no.

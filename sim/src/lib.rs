@@ -32,7 +32,10 @@ pub mod turmoil_world;
 pub mod world;
 
 pub use clock::{ClockParams, NodeClock};
-pub use disk::{CrashReport, DiskParams, DiskStats, Mount, NodeDisk, PowerLoss, StartedSync};
+pub use disk::{
+    Atlas, CrashReport, DiskFault, DiskFaultKind, DiskOp, DiskParams, DiskStats, FaultCounts,
+    Mount, NodeDisk, Operation, PowerLoss, Region, StartedSync,
+};
 pub use hash::RollingHash;
 pub use net::{Bandwidth, Fate, LatencyModel, LinkFault, LinkParams, Net};
 pub use rng::{Draw, Keyed, Streams};

@@ -328,7 +328,8 @@ fn act() -> impl Strategy<Value = Act> {
         Just(PowerLoss::Kept),
         Just(PowerLoss::Lost),
         Just(PowerLoss::Torn),
-        Just(PowerLoss::Torn)
+        Just(PowerLoss::Torn),
+        (0..40u32).prop_map(PowerLoss::Image)
     ];
     prop_oneof![
         3 => slot.clone().prop_map(Act::Create),
@@ -544,7 +545,7 @@ impl Run {
                 assert_eq!(report.lost_sectors, unsynced);
                 assert_eq!(image, self.model.lost());
             }
-            PowerLoss::Torn => {
+            PowerLoss::Torn | PowerLoss::Image(_) => {
                 assert!(report.lost_sectors <= unsynced);
                 assert!(
                     self.model.is_legal_after_power_loss(&image),
@@ -591,7 +592,12 @@ proptest! {
     fn every_crash_image_is_a_legal_one(
         seed in any::<u64>(),
         acts in prop::collection::vec(act(), 1..60),
-        last in prop_oneof![Just(PowerLoss::Kept), Just(PowerLoss::Lost), Just(PowerLoss::Torn)],
+        last in prop_oneof![
+            Just(PowerLoss::Kept),
+            Just(PowerLoss::Lost),
+            Just(PowerLoss::Torn),
+            (0..60u32).prop_map(PowerLoss::Image),
+        ],
     ) {
         let mut run = Run::new(seed);
         for act in &acts {

@@ -1,8 +1,12 @@
 //! One file: what a process sees, and how to go back to what is durable.
 
+use super::damage::{Damage, Patch, Shows, What, overlap};
+use super::fault::DiskFaultKind;
+use super::loss::SECTOR;
 use super::pages::{PAGE, Page, Pages};
 use crate::rng::{Keyed, Streams};
 use std::collections::{BTreeSet, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// One file, with or without a name.
@@ -17,6 +21,10 @@ use std::sync::Arc;
 pub(super) struct Inode {
     /// Names the file's streams of draws, and the file in the operation hash.
     pub(super) key: u64,
+    /// The directory it was created in.
+    pub(super) home: &'static str,
+    /// Calls so far: they number the draws of faults.
+    pub(super) calls: Calls,
     /// Handles of the living process.
     pub(super) handles: u32,
     /// Pages that only the disk has: the next read of one costs time.
@@ -34,8 +42,41 @@ pub(super) struct Inode {
     durable: u64,
     /// What pending writes replaced.
     replaced: Replaced,
-    /// Blocking syncs whose end may be yet to come: (end, changes they cover).
-    syncs: VecDeque<(u64, u64)>,
+    /// Blocking syncs whose end may be yet to come.
+    syncs: VecDeque<Sync>,
+    /// What the disk does not hold as it was written.
+    pub(super) damage: Damage,
+    /// How many of its changes a sync falsely called durable.
+    lied: u64,
+}
+
+/// How often each was called on a file.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Calls {
+    pub(super) writes: u64,
+    pub(super) syncs: u64,
+    pub(super) reads: u64,
+}
+
+/// A sync under way.
+#[derive(Clone, Copy)]
+pub(super) struct Sync {
+    /// When it ends.
+    pub(super) end: u64,
+    /// How many changes had been made when it began.
+    pub(super) upto: u64,
+    pub(super) fate: SyncFate,
+}
+
+/// What a sync does when it ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SyncFate {
+    /// It makes durable what it covers.
+    Honest,
+    /// It says so, and does not.
+    Lie,
+    /// It fails, and drops what it covers.
+    Fail,
 }
 
 /// A change that is not durable yet, and what it takes to undo it.
@@ -74,9 +115,11 @@ struct Replaced {
 
 impl Inode {
     /// An empty file.
-    pub(super) fn new(key: u64, streams: &Streams) -> Inode {
+    pub(super) fn new(key: u64, home: &'static str, streams: &Streams) -> Inode {
         Inode {
             key,
+            home,
+            calls: Calls::default(),
             handles: 0,
             cold: BTreeSet::new(),
             last_due: 0,
@@ -90,12 +133,18 @@ impl Inode {
             durable: 0,
             replaced: Replaced::default(),
             syncs: VecDeque::new(),
+            damage: Damage::default(),
+            lied: 0,
         }
     }
 
     /// Writes, done at `stamp`; `data` is not empty.
     pub(super) fn write(&mut self, stamp: u64, offset: u64, data: &[u8]) {
         let (len, old_len) = (data.len() as u64, self.len);
+        if !self.damage.is_empty() {
+            self.damage
+                .replaced(self.changes(), &(offset..offset + len));
+        }
         let replaced = self.replaced.end();
         let replaced_len = self.high.saturating_sub(offset).min(len);
         self.pages
@@ -115,6 +164,46 @@ impl Inode {
         self.high = self.high.max(offset + len);
     }
 
+    /// Writes, done at `stamp`, while the disk will put the data at `to`.
+    pub(super) fn write_misdirected(
+        &mut self,
+        stamp: u64,
+        offset: u64,
+        data: &[u8],
+        to: u64,
+        fault: u32,
+    ) {
+        let len = data.len() as u64;
+        let (meant, hit) = (offset..offset + len, to..to + len);
+        let rest = match to < offset {
+            true => to..hit.end.min(offset),
+            false => to.max(meant.end)..hit.end,
+        };
+        let on_disk = [meant, rest].map(|at| {
+            let mut bytes = self.bytes(&at);
+            let common = overlap(&hit, &at);
+            if common.is_empty() {
+                return (at, bytes);
+            }
+            let from = (common.start - to) as usize..(common.end - to) as usize;
+            let into = (common.start - at.start) as usize..(common.end - at.start) as usize;
+            bytes[into].copy_from_slice(&data[from]);
+            (at, bytes)
+        });
+        let change = self.changes();
+        self.write(stamp, offset, data);
+        for (at, bytes) in on_disk {
+            self.hold(Patch {
+                fault,
+                kind: DiskFaultKind::MisdirectedWrite,
+                what: What::Flipped(bytes),
+                at,
+                shows: Shows::OnceDurable(change),
+                repaired_by: None,
+            });
+        }
+    }
+
     /// Brings pages into the page cache. Returns whether one was not there.
     pub(super) fn warm_up(&mut self, offset: u64, len: u64) -> bool {
         if self.cold.is_empty() || len == 0 {
@@ -131,6 +220,9 @@ impl Inode {
         } else {
             Vec::new()
         };
+        if !self.damage.is_empty() && len < self.len {
+            self.damage.replaced(self.changes(), &(len..u64::MAX));
+        }
         self.push(Change {
             stamp,
             old_len: self.len,
@@ -146,14 +238,29 @@ impl Inode {
     }
 
     /// A blocking sync of everything up to now, which ends at `end`.
-    pub(super) fn sync_ending(&mut self, end: u64) {
-        self.syncs.push_back((end, self.changes()));
+    pub(super) fn sync_ending(&mut self, end: u64, fate: SyncFate) {
+        let upto = self.changes();
+        self.syncs.push_back(Sync { end, upto, fate });
+    }
+
+    /// A sync has ended.
+    pub(super) fn ended(&mut self, sync: Sync) {
+        match sync.fate {
+            SyncFate::Honest => self.make_durable(sync.upto),
+            SyncFate::Lie => self.lied = self.lied.max(sync.upto),
+            SyncFate::Fail => self.drop_dirty(sync.upto),
+        }
+    }
+
+    /// Whether a sync said that something is durable that is not.
+    pub(super) fn is_belied(&self) -> bool {
+        self.lied > self.durable && !self.pending.is_empty()
     }
 
     /// Takes over the blocking syncs that have ended by `t`.
     pub(super) fn settle(&mut self, t: u64) {
-        while let Some((_, upto)) = self.syncs.pop_front_if(|(end, _)| *end <= t) {
-            self.make_durable(upto);
+        while let Some(sync) = self.syncs.pop_front_if(|sync| sync.end <= t) {
+            self.ended(sync);
         }
     }
 
@@ -173,6 +280,137 @@ impl Inode {
         });
         let needed = needed.unwrap_or_else(|| self.replaced.end());
         self.replaced.forget(needed);
+        if !self.damage.is_empty() {
+            self.damage.durable(upto);
+        }
+    }
+
+    /// A sync of the first `upto` changes failed. Their pages count as clean:
+    /// whoever reads them sees them, and what the disk holds instead shows when
+    /// the page cache is lost. Lengths are journaled, and durable.
+    fn drop_dirty(&mut self, upto: u64) {
+        let dropped = upto.saturating_sub(self.durable) as usize;
+        if dropped == 0 {
+            return;
+        }
+        let (mut cache, mut disk) = (self.clone(), self.clone());
+        while cache.pending.len() > dropped {
+            cache.undo();
+        }
+        while !disk.pending.is_empty() {
+            disk.undo();
+        }
+        let first = self.durable;
+        let mut dirty = BTreeSet::new();
+        let mut was_write = Vec::with_capacity(dropped);
+        for change in self.pending.iter().take(dropped) {
+            match change.kind {
+                ChangeKind::Write { offset, len, .. } => {
+                    dirty.extend(offset / PAGE..(offset + len).div_ceil(PAGE));
+                    was_write.push(true);
+                }
+                ChangeKind::SetLen { len, .. } => {
+                    disk.pages.truncate(len);
+                    was_write.push(false);
+                }
+            }
+        }
+        let unrepaired = self
+            .damage
+            .take_unrepaired(upto, |change| was_write[(change - first) as usize]);
+        for page in dirty {
+            let at = page * PAGE..((page + 1) * PAGE).min(cache.len);
+            if at.is_empty() {
+                continue;
+            }
+            let mut mask = disk.bytes(&at);
+            for patch in &unrepaired {
+                patch.flip(at.start, &mut mask);
+            }
+            flip(&mut mask, &cache.bytes(&at));
+            let repaired_by = self.first_change_of(&at, upto);
+            self.add_damage(Patch {
+                fault: 0,
+                kind: DiskFaultKind::FsyncError,
+                at,
+                what: What::Flipped(mask),
+                shows: Shows::AfterPowerLoss,
+                repaired_by,
+            });
+        }
+        for patch in unrepaired {
+            if let What::Unreadable = patch.what {
+                let repaired_by = self.first_change_of(&patch.at, upto);
+                self.add_damage(Patch {
+                    repaired_by,
+                    ..patch
+                });
+            }
+        }
+        self.make_durable(upto);
+    }
+
+    /// Damages bytes on the disk. Where their page is dirty, it repairs them
+    /// when it is written out.
+    pub(super) fn spoil(&mut self, fault: u32, kind: DiskFaultKind, at: Range<u64>, what: What) {
+        let repaired_by = self.first_change_of(&at, self.durable);
+        self.add_damage(Patch {
+            fault,
+            kind,
+            at,
+            what,
+            shows: Shows::Now,
+            repaired_by,
+        });
+    }
+
+    /// The sectors of which the disk may have a copy, by number.
+    pub(super) fn sectors(&self) -> impl Iterator<Item = u64> + '_ {
+        let pages = self.pages.present();
+        let sectors = pages.flat_map(|page| (0..PAGE / SECTOR).map(move |i| page * 8 + i));
+        sectors.filter(|sector| sector * SECTOR < self.len)
+    }
+
+    /// Notes that the disk holds these bytes (`what` flips none yet, it has
+    /// them), whatever the pages say.
+    fn hold(&mut self, patch: Patch) {
+        let What::Flipped(mut mask) = patch.what else {
+            return self.add_damage(patch);
+        };
+        flip(&mut mask, &self.bytes(&patch.at));
+        self.add_damage(Patch {
+            what: What::Flipped(mask),
+            ..patch
+        });
+    }
+
+    fn add_damage(&mut self, patch: Patch) {
+        let changes_nothing =
+            matches!(&patch.what, What::Flipped(mask) if mask.iter().all(|m| *m == 0));
+        if !changes_nothing {
+            self.damage.add(patch);
+        }
+    }
+
+    fn bytes(&self, at: &Range<u64>) -> Vec<u8> {
+        let mut bytes = vec![0; (at.end - at.start) as usize];
+        self.pages.read(at.start, &mut bytes);
+        bytes
+    }
+
+    /// The first pending change from number `from` on that makes pages of a
+    /// stretch dirty.
+    fn first_change_of(&self, at: &Range<u64>, from: u64) -> Option<u64> {
+        let pages = at.start / PAGE * PAGE..at.end.div_ceil(PAGE) * PAGE;
+        let mut changes = (self.durable..).zip(&self.pending);
+        let found = changes.find(|(number, change)| {
+            let changed = match change.kind {
+                ChangeKind::Write { offset, len, .. } => offset..offset + len,
+                ChangeKind::SetLen { len, .. } => len..change.old_len.max(len),
+            };
+            *number >= from && !overlap(&changed, &pages).is_empty()
+        });
+        found.map(|(number, _)| number)
     }
 
     /// Undoes what was done after `at`, and forgets the syncs that had not
@@ -206,6 +444,9 @@ impl Inode {
             }
         }
         self.len = change.old_len;
+        if !self.damage.is_empty() {
+            self.damage.undone(self.changes());
+        }
     }
 
     /// Power was lost, and the file now is what the disk has of it: nothing is
@@ -219,6 +460,10 @@ impl Inode {
         self.len = len;
         self.high = len;
         self.replaced = Replaced::default();
+        self.lied = 0;
+        self.damage
+            .forget(&(len.div_ceil(SECTOR) * SECTOR..u64::MAX));
+        self.damage.power_lost();
         self.cold = self.pages.present().collect();
     }
 
@@ -231,6 +476,10 @@ impl Inode {
         );
         self.pending.push_back(change);
     }
+}
+
+fn flip(bytes: &mut [u8], mask: &[u8]) {
+    bytes.iter_mut().zip(mask).for_each(|(byte, m)| *byte ^= m);
 }
 
 impl Replaced {

@@ -92,10 +92,7 @@ impl File for Handle {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.run(|state| {
-            state.sync(self.ino);
-            Ok(())
-        })
+        self.run(|state| state.sync(self.ino))
     }
 
     fn start_sync(&self, id: SyncId) {

@@ -1,7 +1,8 @@
 //! Directories: the names that a process sees, and those that are durable.
 
+use super::fault::Region;
 use super::loss::biased_prefix;
-use crate::rng::{Keyed, Streams};
+use crate::rng::{Draw, Keyed, Streams};
 use squall_api::Open;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
@@ -41,6 +42,8 @@ struct Dir {
     /// Syncs whose end may be yet to come: (end, begin).
     syncs: VecDeque<(u64, u64)>,
     sync_draws: Keyed,
+    /// How often it was synced.
+    synced: u64,
     /// How often each name was created.
     created: BTreeMap<String, u64>,
 }
@@ -68,6 +71,7 @@ impl Names {
                 syncs: VecDeque::new(),
                 sync_draws: streams
                     .keyed("disk/sync_dir", xxh3_64_with_seed(path.as_bytes(), node)),
+                synced: 0,
                 created: BTreeMap::new(),
             }),
             changes: 0,
@@ -152,6 +156,29 @@ impl Names {
         &mut self.dirs[dir].sync_draws
     }
 
+    /// Counts a sync of a directory. Returns what the directory is known as to
+    /// draws, and how many syncs it had.
+    pub(super) fn count_sync(&mut self, dir: usize, node: u64) -> (u64, u64) {
+        self.dirs[dir].synced += 1;
+        let key = xxh3_64_with_seed(DIRS[dir].as_bytes(), node);
+        (key, self.dirs[dir].synced)
+    }
+
+    /// The path of a directory: "", "wal" or "db".
+    pub(super) fn home(dir: usize) -> &'static str {
+        DIRS[dir]
+    }
+
+    /// A name of a file, if it has one; else the empty path.
+    pub(super) fn path_of(&self, ino: Ino) -> PathBuf {
+        let dirs = DIRS.iter().zip(&self.dirs);
+        let mut names = dirs.flat_map(|(path, dir)| {
+            let names = dir.visible.iter().filter(|(_, found)| **found == ino);
+            names.map(move |(name, _)| Path::new(path).join(name))
+        });
+        names.next().unwrap_or_default()
+    }
+
     /// A sync of a directory, from `begin` to `end`.
     pub(super) fn sync(&mut self, dir: usize, begin: u64, end: u64) {
         self.dirs[dir].syncs.push_back((end, begin));
@@ -199,6 +226,38 @@ impl Names {
         self.show_pending();
     }
 
+    /// How many changes of each directory are pending.
+    pub(super) fn pending(&self) -> [usize; DIRS.len()] {
+        std::array::from_fn(|dir| self.dirs[dir].pending.len())
+    }
+
+    /// Power was lost, and so many of the pending changes of each directory had
+    /// reached the disk.
+    pub(super) fn lose_but(&mut self, counts: [usize; DIRS.len()]) {
+        self.make_durable(counts);
+        self.lose();
+    }
+
+    /// After a power loss: one of the names in a region is lost, drawn from
+    /// them all. Returns which, if there was one.
+    pub(super) fn drop_name(&mut self, region: Region, draw: &mut Draw) -> Option<PathBuf> {
+        let dirs = (0..DIRS.len()).filter(|dir| region.has(DIRS[*dir]));
+        let mut names: Vec<(usize, String)> = dirs
+            .flat_map(|dir| {
+                let names = self.dirs[dir].durable.keys();
+                names.map(move |name| (dir, name.clone()))
+            })
+            .collect();
+        if names.is_empty() {
+            return None;
+        }
+        let at = draw.below(names.len() as u64) as usize;
+        let (dir, name) = names.swap_remove(at);
+        self.dirs[dir].durable.remove(&name);
+        self.dirs[dir].visible.remove(&name);
+        Some(Path::new(DIRS[dir]).join(name))
+    }
+
     /// Power was lost, and in each directory a prefix of the pending changes
     /// had reached the disk. A rename between directories is journaled as one:
     /// it happened in both or in neither.
@@ -206,8 +265,7 @@ impl Names {
         let counts = std::array::from_fn(|dir| {
             biased_prefix(&mut draws.next(), self.dirs[dir].pending.len())
         });
-        self.make_durable(counts);
-        self.lose();
+        self.lose_but(counts);
     }
 
     /// Every file that has a name, or would have after a crash.
@@ -330,6 +388,11 @@ impl Place {
                 ),
             )),
         }
+    }
+
+    /// The directory's path.
+    pub(super) fn home(&self) -> &'static str {
+        DIRS[self.dir]
     }
 
     /// Whether a directory is there, and no file can be.

@@ -83,6 +83,16 @@ impl Pages {
         }
     }
 
+    /// Whether a page takes room.
+    pub(super) fn has(&self, page: u64) -> bool {
+        matches!(self.0.get(page as usize), Some(Some(_)))
+    }
+
+    /// How many bytes its pages take on the disk.
+    pub(super) fn allocated(&self) -> u64 {
+        self.present().count() as u64 * PAGE
+    }
+
     /// The pages that are kept in memory, by number.
     pub(super) fn present(&self) -> impl Iterator<Item = u64> + '_ {
         (0u64..)

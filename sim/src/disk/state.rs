@@ -1,8 +1,10 @@
 //! Everything a disk knows, and what each operation does to it.
 
-use super::inode::Inode;
+use super::faults::{Faults, Work};
+use super::inode::{Inode, Sync, SyncFate};
 use super::names::{Ino, Names, Place, dir_of};
-use super::{CrashReport, DiskParams, DiskStats, PowerLoss, StartedSync, loss};
+use super::operation::{DiskOp, Operations};
+use super::{DiskParams, DiskStats, StartedSync};
 use crate::hash::RollingHash;
 use crate::rng::{Keyed, Streams};
 use squall_api::{Open, SyncId};
@@ -10,41 +12,50 @@ use std::collections::BTreeMap;
 use std::io;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
-use xxhash_rust::xxh3::xxh3_64;
 
 /// The largest file: its table of pages alone takes 32 MiB.
 const MAX_LEN: u64 = 16 << 30;
 
 #[derive(Clone)]
 pub(super) struct State {
-    node: u64,
+    pub(super) node: u64,
     params: DiskParams,
-    streams: Streams,
-    names: Names,
+    pub(super) streams: Streams,
+    pub(super) names: Names,
     /// By number; `None` once nothing refers to the file any more.
-    files: Vec<Option<Box<Inode>>>,
+    pub(super) files: Vec<Option<Box<Inode>>>,
     /// The living process's mount, 0 if there is none.
     mounted: u64,
     mounts: u64,
-    crashes: u64,
+    pub(super) crashes: u64,
     /// When the present step began. No crash will come before it: whatever
     /// ended by then is certain.
-    step: u64,
-    spent: u64,
-    /// Asynchronous syncs that have not ended: (file, changes covered).
-    running: BTreeMap<SyncId, (Ino, u64)>,
+    pub(super) step: u64,
+    pub(super) spent: u64,
+    /// Asynchronous syncs that have not ended.
+    running: BTreeMap<SyncId, Running>,
     started: Vec<StartedSync>,
-    /// What each fault adds to an fsync, in nanoseconds.
-    stalls: BTreeMap<u32, u64>,
+    pub(super) faults: Faults,
+    /// How often each one-time fault was injected: numbers its draws.
+    pub(super) injected: BTreeMap<u32, u64>,
+    pub(super) operations: Operations,
     hashing: bool,
     hash: RollingHash,
     stats: DiskStats,
 }
 
+/// An asynchronous sync that has not ended.
+#[derive(Clone, Copy)]
+struct Running {
+    ino: Ino,
+    begun: u64,
+    sync: Sync,
+}
+
 /// What an operation is called in the hash.
 #[derive(Clone, Copy)]
 #[repr(u8)]
-enum Tag {
+pub(super) enum Tag {
     Open = 1,
     Rename,
     Remove,
@@ -58,6 +69,9 @@ enum Tag {
     StartSync,
     FinishSync,
     Crash,
+    Inject,
+    Clear,
+    Fault,
 }
 
 // --- the world's side ---
@@ -77,7 +91,9 @@ impl State {
             spent: 0,
             running: BTreeMap::new(),
             started: Vec::new(),
-            stalls: BTreeMap::new(),
+            faults: Faults::new(node, streams),
+            injected: BTreeMap::new(),
+            operations: Operations::default(),
             hashing: true,
             hash: RollingHash::new(node),
             stats: DiskStats::default(),
@@ -129,7 +145,7 @@ impl State {
     }
 
     pub(super) fn finish_sync(&mut self, id: SyncId) -> io::Result<()> {
-        let Some((ino, upto)) = self.running.remove(&id) else {
+        let Some(Running { ino, begun, sync }) = self.running.remove(&id) else {
             return Err(io::Error::new(
                 io::ErrorKind::NotFound,
                 format!("sync {} is not running: its process is gone", id.0),
@@ -137,87 +153,20 @@ impl State {
         };
         // A file that was removed meanwhile has nothing to lose.
         if let Some(file) = &mut self.files[ino] {
-            file.make_durable(upto);
+            // A blocking sync that ended before has made its part durable.
+            file.settle(sync.end);
+            file.ended(sync);
         }
-        self.log(Tag::FinishSync, [id.0, upto], &[]);
-        Ok(())
-    }
-
-    pub(super) fn crash(&mut self, at: u64, how: PowerLoss) -> CrashReport {
-        assert!(
-            at >= self.step,
-            "n{} crashed at {at}, before its last step began at {}",
-            self.node,
-            self.step
-        );
-        self.step = at;
-        self.spent = 0;
-        self.crashes += 1;
-        self.names.cut(at);
-        for file in self.files.iter_mut().flatten() {
-            file.cut(at);
+        self.log(Tag::FinishSync, [id.0, sync.upto], &[]);
+        if self.operations.counted() {
+            let path = self.names.path_of(ino);
+            self.operations
+                .tell(DiskOp::FinishSync, path, begun, sync.end);
         }
-        self.unmount();
-
-        // A file without a name has nothing to lose.
-        let named = self.names.named();
-        let unsynced = named
-            .iter()
-            .map(|ino| (*ino, loss::unsynced_sectors(self.file(*ino))));
-        let unsynced: BTreeMap<Ino, u64> = unsynced.collect();
-        let unsynced_sectors = unsynced.values().sum();
-        let lost_sectors = match how {
-            PowerLoss::Kept => 0,
-            PowerLoss::Lost => {
-                self.names.lose();
-                self.files
-                    .iter_mut()
-                    .flatten()
-                    .for_each(|file| loss::lose(file));
-                unsynced_sectors
-            }
-            PowerLoss::Torn => self.tear(&unsynced),
-        };
-        self.collect();
-        let how = how as u64;
-        self.log(Tag::Crash, [at, how, unsynced_sectors, lost_sectors], &[]);
-        CrashReport {
-            unsynced_sectors,
-            lost_sectors,
+        match sync.fate {
+            SyncFate::Honest | SyncFate::Lie => Ok(()),
+            SyncFate::Fail => Err(self.failed("fsync", ino)),
         }
-    }
-
-    /// Any legal part of what is pending had reached the disk. Returns how many
-    /// of the unsynced sectors, given by file, were lost.
-    fn tear(&mut self, unsynced: &BTreeMap<Ino, u64>) -> u64 {
-        let mut draws = self
-            .streams
-            .keyed("disk/crash_names", self.node << 32 | self.crashes);
-        self.names.tear(&mut draws);
-        let named = self.names.named();
-        let mut lost_sectors = 0;
-        for (ino, file) in self.files.iter_mut().enumerate() {
-            let Some(file) = file else { continue };
-            // By file: what is pending in one does not decide another's fate.
-            let parts = [file.key, self.crashes].map(u64::to_le_bytes);
-            let entity = xxh3_64(parts.as_flattened());
-            let lost = loss::tear(file, &mut self.streams.keyed("disk/crash_file", entity));
-            let unsynced = unsynced.get(&ino).copied().unwrap_or(0);
-            lost_sectors += if named.contains(&ino) {
-                lost.min(unsynced)
-            } else {
-                unsynced
-            };
-        }
-        lost_sectors
-    }
-
-    pub(super) fn stall(&mut self, fault: u32, delay: u64) {
-        self.stalls.insert(fault, delay);
-    }
-
-    pub(super) fn unstall(&mut self, fault: u32) {
-        self.stalls.remove(&fault);
     }
 
     pub(super) fn set_hash(&mut self, on: bool) {
@@ -229,7 +178,16 @@ impl State {
     }
 
     pub(super) fn stats(&self) -> DiskStats {
-        self.stats
+        DiskStats {
+            fired: self.faults.fired,
+            met: self.faults.met,
+            ..self.stats
+        }
+    }
+
+    pub(super) fn allocated(&self) -> u64 {
+        let files = self.files.iter().flatten();
+        files.map(|file| file.pages.allocated()).sum()
     }
 }
 
@@ -252,12 +210,13 @@ impl State {
         let ino = match self.names.open(&place, how)? {
             Some(ino) => ino,
             None => {
-                let ino = self.files.len();
+                let (ino, begun) = (self.files.len(), self.now());
                 let key = self.names.new_key(self.node, &place);
-                let mut file = Box::new(Inode::new(key, &self.streams));
-                self.spent += cost(&mut file.write_draws, &self.params.write);
-                self.files.push(Some(file));
+                let file = Inode::new(key, place.home(), &self.streams);
+                self.files.push(Some(Box::new(file)));
+                self.spend_on_write(ino, 0);
                 self.names.link(self.now(), &place, ino);
+                self.did(DiskOp::Create, begun, ino);
                 ino
             }
         };
@@ -285,15 +244,17 @@ impl State {
     }
 
     fn rename_at(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        let begun = self.now();
         let (from, to) = (Place::of(from)?, Place::of(to)?);
         let ino = self.names.find(&from)?;
         if to.is_dir() {
             return Err(to.is_a_directory());
         }
-        self.spend_on_write(ino);
+        self.spend_on_write(ino, 0);
         if from != to {
             self.names.rename(self.now(), &from, &to, ino);
         }
+        self.did(DiskOp::Rename, begun, ino);
         Ok(())
     }
 
@@ -309,9 +270,13 @@ impl State {
 
     fn remove_at(&mut self, path: &Path) -> io::Result<()> {
         let place = Place::of(path)?;
-        let ino = self.names.find(&place)?;
-        self.spend_on_write(ino);
+        let (ino, begun) = (self.names.find(&place)?, self.now());
+        self.spend_on_write(ino, 0);
         self.names.unlink(self.now(), &place);
+        if self.operations.counted() {
+            self.operations
+                .tell(DiskOp::Remove, path.to_owned(), begun, self.now());
+        }
         Ok(())
     }
 
@@ -323,19 +288,37 @@ impl State {
     }
 
     pub(super) fn sync_dir(&mut self, dir: &Path) -> io::Result<()> {
-        let result = dir_of(dir).map(|dir| {
-            let begin = self.now();
-            let draws = self.names.sync_draws(dir);
-            self.spent += cost(draws, &self.params.fsync) + self.stalls.values().sum::<u64>();
-            self.stats.fsyncs += 1;
-            self.names.sync(dir, begin, self.now());
-        });
+        let result = dir_of(dir).and_then(|dir| self.sync_names(dir));
         self.log(
             Tag::SyncDir,
             [self.now(), result.is_ok() as u64],
             dir.as_os_str().as_encoded_bytes(),
         );
         result
+    }
+
+    fn sync_names(&mut self, dir: usize) -> io::Result<()> {
+        let begun = self.now();
+        let cost = cost(self.names.sync_draws(dir), &self.params.fsync);
+        self.spent += self.faults.slowed(cost, Work::Fsync);
+        self.stats.fsyncs += 1;
+        let (key, n) = self.names.count_sync(dir, self.node);
+        let fate = self.sync_fate(Names::home(dir), key, n);
+        if fate == SyncFate::Honest {
+            self.names.sync(dir, begun, self.now());
+        }
+        let path = Path::new(Names::home(dir));
+        if self.operations.counted() {
+            self.operations
+                .tell(DiskOp::SyncDir, path.to_owned(), begun, self.now());
+        }
+        match fate {
+            SyncFate::Honest | SyncFate::Lie => Ok(()),
+            SyncFate::Fail => Err(io::Error::other(format!(
+                "input/output error: fsync of the directory {}",
+                path.display()
+            ))),
+        }
     }
 
     pub(super) fn len(&mut self, ino: Ino) -> u64 {
@@ -346,14 +329,22 @@ impl State {
     }
 
     pub(super) fn set_len(&mut self, ino: Ino, len: u64) -> io::Result<()> {
-        let result = fits(0, len);
+        let begun = self.now();
+        let mut result = fits(0, len);
         if result.is_ok() {
-            self.spend_on_write(ino);
+            self.spend_on_write(ino, 0);
+            if !self.faults.is_empty() {
+                result = self.refuse_write(ino);
+            }
+            self.file(ino).calls.writes += 1;
+        }
+        if result.is_ok() {
             let (now, step) = (self.now(), self.step);
             let file = self.file(ino);
             file.settle(step);
             file.set_len(now, len);
         }
+        self.did(DiskOp::SetLen, begun, ino);
         let key = self.file(ino).key;
         self.log(
             Tag::SetLen,
@@ -368,10 +359,12 @@ impl State {
         let len = buf.len() as u64;
         let file = self.files[ino].as_mut().expect("an open file is kept");
         let end = offset.checked_add(len).filter(|end| *end <= file.len);
-        let result = match end {
+        let mut result = match end {
             Some(_) => {
+                file.calls.reads += 1;
                 if file.warm_up(offset, len) {
-                    self.spent += cost(&mut file.read_draws, &self.params.read);
+                    let cost = cost(&mut file.read_draws, &self.params.read);
+                    self.spent += self.faults.slowed(cost, Work::Read);
                 }
                 file.pages.read(offset, buf);
                 Ok(())
@@ -381,25 +374,38 @@ impl State {
                 format!("{len} bytes at {offset} of a file that has {}", file.len),
             )),
         };
-        let key = file.key;
+        let (key, damaged) = (file.key, !file.damage.is_empty());
+        if result.is_ok() && (damaged || !self.faults.is_empty()) {
+            result = self.spoil_read(ino, offset, buf);
+        }
         let data: &[u8] = if result.is_ok() { buf } else { &[] };
         self.log(Tag::Read, [key, offset, len, self.now()], data);
         result
     }
 
     pub(super) fn write_at(&mut self, ino: Ino, offset: u64, buf: &[u8]) -> io::Result<()> {
-        let result = fits(offset, buf.len() as u64);
-        let file = self.files[ino].as_mut().expect("an open file is kept");
+        let begun = self.now();
+        let mut result = fits(offset, buf.len() as u64);
         if result.is_ok() && !buf.is_empty() {
             self.stats.writes += 1;
             self.stats.bytes += buf.len() as u64;
-            self.spent += cost(&mut file.write_draws, &self.params.write);
-            file.settle(self.step);
+            self.spend_on_write(ino, buf.len() as u64);
+            let (now, step) = (self.now(), self.step);
+            let healthy = self.faults.is_empty();
+            let file = self.file(ino);
+            file.settle(step);
+            if healthy && file.damage.is_empty() {
+                file.write(now, offset, buf);
+            } else {
+                result = self.write_through_faults(ino, offset, buf);
+            }
+            let file = self.file(ino);
+            file.calls.writes += 1;
             // The page cache has the pages now, wherever the rest of them is.
             file.warm_up(offset, buf.len() as u64);
-            file.write(self.step + self.spent, offset, buf);
+            self.did(DiskOp::Write, begun, ino);
         }
-        let key = file.key;
+        let key = self.file(ino).key;
         self.log(
             Tag::Write,
             [key, offset, self.now(), result.is_ok() as u64],
@@ -408,24 +414,35 @@ impl State {
         result
     }
 
-    pub(super) fn sync(&mut self, ino: Ino) {
-        let cost = self.sync_cost(ino);
+    pub(super) fn sync(&mut self, ino: Ino) -> io::Result<()> {
+        let begun = self.now();
+        let (cost, fate) = self.begin_sync(ino);
         self.spent += cost;
         let end = self.now();
         let file = self.file(ino);
-        file.sync_ending(end);
+        file.sync_ending(end, fate);
         let key = file.key;
         self.log(Tag::Sync, [key, end], &[]);
+        self.did(DiskOp::Sync, begun, ino);
+        match fate {
+            SyncFate::Honest | SyncFate::Lie => Ok(()),
+            SyncFate::Fail => Err(self.failed("fsync", ino)),
+        }
     }
 
     pub(super) fn start_sync(&mut self, ino: Ino, id: SyncId) {
         let begun = self.now();
-        let cost = self.sync_cost(ino);
+        let (cost, fate) = self.begin_sync(ino);
         let file = self.file(ino);
         // Flushes of one file queue up: they end in the order of their begins.
         file.last_due = file.last_due.max(begun + cost);
         let (due, upto, key) = (file.last_due, file.changes(), file.key);
-        let replaced = self.running.insert(id, (ino, upto));
+        let sync = Sync {
+            end: due,
+            upto,
+            fate,
+        };
+        let replaced = self.running.insert(id, Running { ino, begun, sync });
         assert!(
             replaced.is_none(),
             "n{} started sync {} while a sync of that id was running",
@@ -434,34 +451,51 @@ impl State {
         );
         self.started.push(StartedSync { id, begun, due });
         self.log(Tag::StartSync, [key, id.0, begun, due], &[]);
+        self.did(DiskOp::StartSync, begun, ino);
     }
 
-    fn sync_cost(&mut self, ino: Ino) -> u64 {
+    /// What a sync of a file costs, and what it will do.
+    fn begin_sync(&mut self, ino: Ino) -> (u64, SyncFate) {
         self.stats.fsyncs += 1;
         let file = self.files[ino].as_mut().expect("an open file is kept");
-        cost(&mut file.sync_draws, &self.params.fsync) + self.stalls.values().sum::<u64>()
+        let cost = cost(&mut file.sync_draws, &self.params.fsync);
+        file.calls.syncs += 1;
+        let (home, key, n) = (file.home, file.key, file.calls.syncs);
+        (
+            self.faults.slowed(cost, Work::Fsync),
+            self.sync_fate(home, key, n),
+        )
     }
 
-    fn spend_on_write(&mut self, ino: Ino) {
+    fn spend_on_write(&mut self, ino: Ino, bytes: u64) {
         let file = self.files[ino]
             .as_mut()
-            .expect("a file with a name is kept");
-        self.spent += cost(&mut file.write_draws, &self.params.write);
+            .expect("a file that is open or has a name is kept");
+        let cost = cost(&mut file.write_draws, &self.params.write);
+        self.spent += self.faults.slowed(cost, Work::Write(bytes));
+    }
+
+    /// An operation on a file that began at `begun` has been done.
+    fn did(&mut self, what: DiskOp, begun: u64, ino: Ino) {
+        if self.operations.counted() {
+            let path = self.names.path_of(ino);
+            self.operations.tell(what, path, begun, self.now());
+        }
     }
 
     /// True time, as far as the present step has come.
-    fn now(&self) -> u64 {
+    pub(super) fn now(&self) -> u64 {
         self.step + self.spent
     }
 
-    fn file(&mut self, ino: Ino) -> &mut Inode {
+    pub(super) fn file(&mut self, ino: Ino) -> &mut Inode {
         self.files[ino]
             .as_mut()
             .expect("a file that is open or has a name is kept")
     }
 
     /// Forgets the files that nothing refers to, now or after a crash.
-    fn collect(&mut self) {
+    pub(super) fn collect(&mut self) {
         let referenced = self.names.referenced();
         for (ino, slot) in self.files.iter_mut().enumerate() {
             if slot.as_ref().is_some_and(|file| file.handles == 0) && !referenced.contains(&ino) {
@@ -470,7 +504,7 @@ impl State {
         }
     }
 
-    fn log<const N: usize>(&mut self, tag: Tag, numbers: [u64; N], bytes: &[u8]) {
+    pub(super) fn log<const N: usize>(&mut self, tag: Tag, numbers: [u64; N], bytes: &[u8]) {
         if self.hashing {
             let numbers = numbers.map(u64::to_le_bytes);
             self.hash.mix(tag as u8, numbers.as_flattened());
