@@ -159,20 +159,24 @@ impl Damage {
         self.split(|_| bytes.clone(), |_| false);
     }
 
+    /// What was damaged up to a change, which cut the file off, is gone from
+    /// there on.
+    pub(super) fn cut_off(&mut self, change: u64, len: u64) {
+        self.split(
+            |patch| match patch.repaired_by {
+                Some(repair) if repair <= change => len..u64::MAX,
+                _ => 0..0,
+            },
+            |_| false,
+        );
+    }
+
     /// Takes out what the changes before `upto` repaired or would have damaged:
     /// they never reached the disk. Returns what they had repaired.
-    pub(super) fn take_unrepaired(
-        &mut self,
-        upto: u64,
-        was_write: impl Fn(u64) -> bool,
-    ) -> Vec<Patch> {
+    pub(super) fn take_unrepaired(&mut self, upto: u64) -> Vec<Patch> {
         self.0
             .retain(|patch| !matches!(patch.shows, Shows::OnceDurable(change) if change < upto));
-        let back = |patch: &mut Patch| {
-            patch
-                .repaired_by
-                .is_some_and(|change| change < upto && was_write(change))
-        };
+        let back = |patch: &mut Patch| patch.repaired_by.is_some_and(|change| change < upto);
         self.0.extract_if(.., back).collect()
     }
 

@@ -300,24 +300,22 @@ impl Inode {
         while !disk.pending.is_empty() {
             disk.undo();
         }
-        let first = self.durable;
         let mut dirty = BTreeSet::new();
-        let mut was_write = Vec::with_capacity(dropped);
-        for change in self.pending.iter().take(dropped) {
+        for (number, change) in (self.durable..).zip(self.pending.iter().take(dropped)) {
             match change.kind {
                 ChangeKind::Write { offset, len, .. } => {
                     dirty.extend(offset / PAGE..(offset + len).div_ceil(PAGE));
-                    was_write.push(true);
                 }
-                ChangeKind::SetLen { len, .. } => {
+                ChangeKind::SetLen { len, .. } if len < change.old_len => {
+                    // The rest of the page that the cut goes through is dirty.
+                    dirty.extend((!len.is_multiple_of(PAGE)).then_some(len / PAGE));
                     disk.pages.truncate(len);
-                    was_write.push(false);
+                    self.damage.cut_off(number, len);
                 }
+                ChangeKind::SetLen { .. } => {}
             }
         }
-        let unrepaired = self
-            .damage
-            .take_unrepaired(upto, |change| was_write[(change - first) as usize]);
+        let unrepaired = self.damage.take_unrepaired(upto);
         for page in dirty {
             let at = page * PAGE..((page + 1) * PAGE).min(cache.len);
             if at.is_empty() {
