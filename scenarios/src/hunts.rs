@@ -9,6 +9,6 @@ pub const fn scenarios(bug: Bug) -> &'static [&'static str] {
         Bug::AckOnAppend => &["symmetric-partition"],
         Bug::ForgetVote => &["election-storm"],
         Bug::UnconfirmedRead => &["one-way-partition-leader"],
-        Bug::VoteShorterLog => &["lagging-follower-snapshot"],
+        Bug::VoteShorterLog => &["election-storm"],
     }
 }
