@@ -8,7 +8,7 @@
 
 use redb::{Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
 use squall_api::{Disk, File, Open, Stamp};
-use squall_sim::{DiskParams, Mount, NodeDisk, PowerLoss, Streams};
+use squall_sim::{DiskFault, DiskParams, Mount, NodeDisk, PowerLoss, Region, Streams};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
@@ -193,6 +193,56 @@ fn committed_data_survives_a_crash_at_every_operation() {
             }
         }
     }
+}
+
+#[test]
+fn committed_data_survives_with_each_unsynced_change_lost_or_kept_by_itself() {
+    let program = run_program(1);
+    let mut images = 0;
+    for (i, at) in program.ends.iter().enumerate() {
+        for (image, disk) in program.disk.images(*at, 40) {
+            images += 1;
+            let story = format!("crash after operation {i} at {at}, {image:?}");
+            check(&program, *at, &recover(&disk.mount()), &story);
+        }
+    }
+    assert!(images > 1_000, "only {images} images");
+}
+
+#[test]
+fn a_commit_whose_fsync_failed_is_seen_until_power_is_lost_and_then_gone() {
+    let disk = new_disk(1);
+    let mount = disk.mount();
+    let (db, _) = open(&mount, "db/db", Open::New).unwrap();
+    mount.sync_dir(Path::new("db")).unwrap();
+    let write = |db: &Database, key: u64| {
+        let txn = db.begin_write().unwrap();
+        txn.open_table(TABLE)
+            .unwrap()
+            .insert(key, vec![key as u8; 3_000].as_slice())
+            .unwrap();
+        txn.commit()
+    };
+    write(&db, 1).unwrap();
+    disk.inject(
+        1,
+        DiskFault::FsyncError {
+            region: Region::Db,
+            probability: 1.0,
+        },
+    );
+    assert!(write(&db, 2).is_err());
+    disk.clear(1);
+    disk.crash(disk.spent(), PowerLoss::Kept);
+    drop(db);
+    let keys = |disk: &NodeDisk| -> Vec<u64> {
+        let fork = disk.fork();
+        recover(&fork.mount()).unwrap().into_keys().collect()
+    };
+    assert_eq!(keys(&disk), [1, 2], "clean pages that no disk has");
+    let t = disk.spent() + (1 << 40);
+    disk.crash(t, PowerLoss::Lost);
+    assert_eq!(keys(&disk), [1]);
 }
 
 #[test]
