@@ -66,7 +66,7 @@ fn weigh(event: &Event, witness: &Witness) -> Option<Weight> {
             false => Weight(95, "loss"),
         },
         Kind::Crashed { .. } => match about_node {
-            true => Weight(94, "its crash"),
+            true => Weight(87, "its crash"),
             false => Weight(84, "crash"),
         },
         Kind::Fault {
@@ -85,7 +85,7 @@ fn weigh(event: &Event, witness: &Witness) -> Option<Weight> {
         Kind::SnapshotInstalled { .. } => Weight(72 + near, "snapshot"),
         Kind::Paused | Kind::Resumed => Weight(74 + near, "pause"),
         Kind::Started { incarnation } if *incarnation > 0 => match about_node {
-            true => Weight(93, "its restart"),
+            true => Weight(67, "its restart"),
             false => Weight(66, "restart"),
         },
         Kind::Ended { .. } => Weight(60, "end"),
