@@ -4,8 +4,6 @@
 //! `cargo bench -p squall-checkers`; what was measured stands in
 //! docs/BENCHMARKS.md.
 
-#![expect(missing_docs, reason = "criterion's macros define items without docs")]
-
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use squall_checkers::damage::BENCHMARKED;
 use squall_checkers::generate::{self, Generated, Shape};

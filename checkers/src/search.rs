@@ -295,7 +295,9 @@ impl<'p, 't, M: Mask, S: Model> Search<'p, 't, M, S> {
             *steps -= 1;
             self.order.truncate(frame.ordered);
             let Some(&choice) = frame.choices.get(frame.next) else {
+                let event = frame.node.event;
                 stack.pop();
+                self.give_up(event);
                 continue;
             };
             frame.next += 1;
@@ -322,6 +324,18 @@ impl<'p, 't, M: Mask, S: Model> Search<'p, 't, M, S> {
         }
         let (_, stuck, order) = self.deepest.expect("the first node was pushed");
         Found::Illegal { stuck, order }
+    }
+
+    /// Remembers a dead end, if none was further along.
+    fn give_up(&mut self, event: u32) {
+        let Event::Return(due) = self.plan.events[event as usize] else {
+            unreachable!("nodes stand at returns");
+        };
+        let further =
+            |(at, _, order): &(u32, u32, Vec<u32>)| (*at, order.len()) < (event, self.order.len());
+        if self.deepest.as_ref().is_none_or(further) {
+            self.deepest = Some((event, due, self.order.clone()));
+        }
     }
 
     /// Passes events until a return finds its operation not linearized.
@@ -416,13 +430,6 @@ impl<'p, 't, M: Mask, S: Model> Search<'p, 't, M, S> {
         let Event::Return(due) = self.plan.events[node.event as usize] else {
             unreachable!("nodes stand at returns");
         };
-        if self
-            .deepest
-            .as_ref()
-            .is_none_or(|(event, _, order)| (*event, order.len()) < (node.event, self.order.len()))
-        {
-            self.deepest = Some((node.event, due, self.order.clone()));
-        }
         let entries = &self.plan.task.entries;
         let mut choices: Vec<u32> = self
             .open

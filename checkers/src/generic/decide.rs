@@ -57,7 +57,7 @@ pub(crate) fn decide(history: &History, budget: Budget, threads: NonZero<usize>)
         // Trying everything is hopeless for large cores; small ones, which
         // people are shown, are all tried.
         assert_ne!(
-            kernel::has_no_linearization(part, &core.roles, 20_000),
+            kernel::has_no_linearization(part, &core.roles, 50_000),
             Some(false),
             "a history was called illegal, but has an order: {core:?} of {:?}",
             part.ops

@@ -32,7 +32,7 @@ pub(crate) fn is_linearization(part: &Part<'_>, roles: &[Role], order: &[usize])
 }
 
 /// Whether no order exists at all, by trying every one; `None` if that takes
-/// more than `limit` steps.
+/// more than about `limit` steps, each as dear as there are operations.
 pub(crate) fn has_no_linearization(part: &Part<'_>, roles: &[Role], limit: u64) -> Option<bool> {
     let members: Vec<usize> = (0..roles.len())
         .filter(|i| roles[*i] != Role::Dropped)
@@ -42,7 +42,6 @@ pub(crate) fn has_no_linearization(part: &Part<'_>, roles: &[Role], limit: u64) 
         let mut stack = vec![(0, vec![false; members.len()])];
         let mut left = limit;
         while let Some((state, done)) = stack.pop() {
-            left = left.checked_sub(1)?;
             let open = |i: &usize| !done[*i] && roles[members[*i]] == Role::Required;
             let Some(deadline) = (0..members.len())
                 .filter(open)
@@ -55,6 +54,7 @@ pub(crate) fn has_no_linearization(part: &Part<'_>, roles: &[Role], limit: u64) 
                 if done[i] || starts(part, roles, members[i]) > deadline {
                     continue;
                 }
+                left = left.checked_sub(1 + members.len() as u64 / 16)?;
                 if let Some(next) = model.step(state, i as u32) {
                     let mut done = done.clone();
                     done[i] = true;

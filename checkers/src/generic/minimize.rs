@@ -24,8 +24,11 @@ pub(crate) struct Core {
     pub(crate) order: Vec<usize>,
 }
 
-/// Steps that one attempt to leave something out may take.
+/// Steps that one attempt to leave something out may take, besides a few for
+/// each operation.
 const STEPS: u64 = 20_000;
+/// Steps that all attempts together may take; then what is left is shown.
+const ALL_STEPS: u64 = 4_000_000;
 const BYTES: u64 = 64 << 20;
 
 /// Makes a failing part small. `stuck` and `order` are what the search over all
@@ -43,7 +46,8 @@ pub(crate) fn minimize(part: &Part<'_>, stuck: usize, order: &[usize], budget: B
         .collect();
     // ddmin: leave out ever smaller runs.
     let mut size = kept.len().div_ceil(2).max(1);
-    loop {
+    let mut left = ALL_STEPS;
+    'smaller: loop {
         let mut at = 0;
         let before = kept.len();
         while at < kept.len() {
@@ -52,7 +56,16 @@ pub(crate) fn minimize(part: &Part<'_>, stuck: usize, order: &[usize], budget: B
             for i in &kept[run.clone()] {
                 roles[*i] = weaker(part, *i, roles[*i]);
             }
-            match part.search(&roles, &mut STEPS.clone(), BYTES) {
+            // To set a search up costs as much as a few steps, too.
+            let share = STEPS + 4 * part.ops.len() as u64;
+            let mut steps = share;
+            let found = part.search(&roles, &mut steps, BYTES);
+            let spent = share - steps + part.ops.len() as u64;
+            let Some(rest) = left.checked_sub(spent) else {
+                break 'smaller;
+            };
+            left = rest;
+            match found {
                 Found::Illegal { stuck, order } => {
                     kept.drain(run);
                     core = Core {

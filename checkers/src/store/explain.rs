@@ -121,7 +121,8 @@ impl Case<'_> {
     fn backwards(&self, early: u32, late: u32) -> Witness {
         let late_op = self.op(late);
         let late_revision = revision(late_op);
-        if is_serializable(&self.op(early).call) {
+        let shows_the_future = revision(self.op(early)) == late_revision;
+        if shows_the_future || is_serializable(&self.op(early).call) {
             let op = self.op(early);
             let sentence = format!(
                 "read from the future: {} read revision {} and was answered at {}, before {} {} of revision {late_revision} was sent at {}",
