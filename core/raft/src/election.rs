@@ -6,6 +6,7 @@ use crate::progress::Progress;
 use crate::quorum::Election;
 use crate::reads::ReadRounds;
 use crate::{Raft, marks};
+use bytes::Bytes;
 use raft_proto::eraftpb::{Entry, Message, MessageType};
 use squall_api::{Bug, Role};
 
@@ -20,12 +21,12 @@ impl Raft {
         if self.settings.pre_vote {
             self.poll(now);
         } else {
-            self.campaign(now);
+            self.campaign(now, b"");
         }
     }
 
-    /// Stands for election in the next term.
-    pub(crate) fn campaign(&mut self, now: u64) {
+    /// Stands for election in the next term; `context` goes with the requests.
+    pub(crate) fn campaign(&mut self, now: u64, context: &'static [u8]) {
         let Some(term) = self.term.checked_add(1) else {
             return self.mark(marks::TERM_EXHAUSTED);
         };
@@ -44,6 +45,7 @@ impl Raft {
             let mut request = message(MessageType::MsgRequestVote, peer);
             request.index = self.log.last_index();
             request.log_term = self.log.last_term();
+            request.context = Bytes::from_static(context);
             self.send_after_sync(request);
         }
     }
@@ -115,6 +117,7 @@ impl Raft {
         if self.role == Role::Leader {
             self.tracker.clear();
             self.snapshot_asked = false;
+            self.transfer = None;
             let lost = std::mem::take(&mut self.rounds).into_local();
             self.out.refused.extend(lost);
             self.draw_election_timeout(now);
@@ -139,6 +142,7 @@ impl Raft {
         self.tracker = self.voters.iter().map(|id| (id, fresh.clone())).collect();
         // Entries of earlier terms commit with this one (section 5.4.2).
         self.term_start = next_index;
+        self.uncommitted_bytes = self.log.bytes(self.commit + 1, next_index);
         self.append_own(Entry::default());
         self.broadcast_append();
     }

@@ -27,13 +27,17 @@ mod message;
 mod output;
 mod prevote;
 mod progress;
+mod proposals;
 mod quorum;
 mod raft;
 mod reads;
+mod refusals;
 mod replication;
 mod settings;
 mod snapshots;
+mod transfer;
 
 pub use output::Output;
 pub use raft::Raft;
-pub use settings::{LogBase, NoLeader, Restored, Settings};
+pub use refusals::{NoLeader, ProposeError, TransferError};
+pub use settings::{LogBase, Restored, Settings};

@@ -7,6 +7,11 @@ use std::collections::VecDeque;
 /// Bytes that an entry takes in a message besides its data and context.
 const ENTRY_OVERHEAD: u64 = 32;
 
+/// The bytes that an entry takes in a message, nearly.
+pub(crate) fn bytes(entry: &Entry) -> u64 {
+    (entry.data.len() + entry.context.len()) as u64 + ENTRY_OVERHEAD
+}
+
 /// The entries after `base`.
 ///
 /// Invariants: entry `i` stands at position `i - base.index - 1`; terms never
@@ -101,10 +106,17 @@ impl Log {
         let mut bytes = 0;
         let fits = |entry: &&Entry| {
             let first = bytes == 0;
-            bytes += (entry.data.len() + entry.context.len()) as u64 + ENTRY_OVERHEAD;
+            bytes += self::bytes(entry);
             first || bytes <= max_bytes
         };
         self.entries_from(from).take_while(fits).cloned().collect()
+    }
+
+    /// The bytes of the entries `from..=to`, as far as they are there.
+    pub(crate) fn bytes(&self, from: u64, to: u64) -> u64 {
+        let is_before = |entry: &&Entry| entry.index <= to;
+        let entries = self.entries_from(from).take_while(is_before);
+        entries.map(bytes).sum()
     }
 
     /// The last entry at or before `index` whose term is not above `term`.

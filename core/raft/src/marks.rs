@@ -81,9 +81,21 @@ pub const INSTALLING_SNAPSHOT: &str = "raft.installing_snapshot";
 pub const INSTALLED_SNAPSHOT: &str = "raft.installed_snapshot";
 /// A follower is reported unreachable: it is probed until it answers.
 pub const UNREACHABLE: &str = "raft.unreachable";
+/// A leader was asked to hand over leadership.
+pub const TRANSFERRING: &str = "raft.transferring";
+/// A leader told its successor, which has all that it has, to stand for election.
+pub const HANDED_OVER: &str = "leader.handed_over";
+/// A transfer of leadership took too long, or was ended: the leader goes on.
+pub const ABORTED_TRANSFER: &str = "leader.aborted_transfer";
+/// A leader refused a proposal while it hands over leadership.
+pub const REFUSED_IN_TRANSFER: &str = "leader.refused_in_transfer";
+/// A leader refused a proposal: too much waits to be committed.
+pub const REFUSED_UNCOMMITTED_TAIL: &str = "leader.refused_uncommitted_tail";
+/// A node was told to stand for election by somebody whom it does not follow, or cannot.
+pub const IGNORED_TIMEOUT_NOW: &str = "raft.ignored_timeout_now";
 
 /// All of them, in the order in which they stand here.
-pub const ALL: [&str; 40] = [
+pub const ALL: [&str; 46] = [
     CAMPAIGNED,
     POLLED,
     LOST_POLL,
@@ -124,4 +136,10 @@ pub const ALL: [&str; 40] = [
     INSTALLING_SNAPSHOT,
     INSTALLED_SNAPSHOT,
     UNREACHABLE,
+    TRANSFERRING,
+    HANDED_OVER,
+    ABORTED_TRANSFER,
+    REFUSED_IN_TRANSFER,
+    REFUSED_UNCOMMITTED_TAIL,
+    IGNORED_TIMEOUT_NOW,
 ];

@@ -69,7 +69,7 @@ impl Raft {
     fn count_poll(&mut self, now: u64) {
         let Some(poll) = &self.poll else { return };
         match self.voters.election(poll) {
-            Election::Won => self.campaign(now),
+            Election::Won => self.campaign(now, b""),
             Election::Lost => {
                 self.mark(marks::LOST_POLL);
                 self.poll = None;

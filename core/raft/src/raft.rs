@@ -7,6 +7,7 @@ use crate::message::{is_forward, is_well_formed};
 use crate::progress::Tracker;
 use crate::quorum::Voters;
 use crate::reads::{ForwardedReads, ReadRounds};
+use crate::transfer::{Transfer, is_transfer};
 use crate::{LogBase, Output, Restored, Settings, marks};
 use raft_proto::eraftpb::{Entry, HardState, Message, MessageType};
 use rand_chacha::ChaCha8Rng;
@@ -60,6 +61,10 @@ pub struct Raft {
     pub(crate) rounds: ReadRounds,
     /// Leader: the proposals that were forwarded to it in its term.
     pub(crate) forwards: Forwards,
+    /// Leader: bytes of the entries after the commit index.
+    pub(crate) uncommitted_bytes: u64,
+    /// Leader: whom leadership is being handed over to.
+    pub(crate) transfer: Option<Transfer>,
     /// Leader: a snapshot was asked for and has not come.
     pub(crate) snapshot_asked: bool,
     /// Follower: reads that its leader was asked to confirm.
@@ -133,6 +138,8 @@ impl Raft {
             term_start: 0,
             rounds: ReadRounds::default(),
             forwards: Forwards::default(),
+            uncommitted_bytes: 0,
+            transfer: None,
             snapshot_asked: false,
             forwarded,
             installing: None,
@@ -165,6 +172,7 @@ impl Raft {
                     self.end_quorum_window(now);
                 }
                 if self.role == Role::Leader {
+                    self.give_up_late_transfer(now);
                     self.give_up_lost_snapshots(now);
                     self.beat();
                 }
@@ -321,7 +329,8 @@ impl Raft {
             msg.msg_type,
             MessageType::MsgRequestVote | MessageType::MsgRequestPreVote
         );
-        if msg.term > self.term && asks_vote && self.keeps_to_leader(now) {
+        let is_unwished = asks_vote && !is_transfer(&msg);
+        if msg.term > self.term && is_unwished && self.keeps_to_leader(now) {
             return self.mark(marks::KEPT_TO_LEADER);
         }
         // A poll, and a yes to it, are about a term that nobody is in yet.
@@ -350,6 +359,7 @@ impl Raft {
             }
             MessageType::MsgAppendResponse => self.handle_append_response(&msg),
             MessageType::MsgHeartbeatResponse => self.handle_heartbeat_response(&msg),
+            MessageType::MsgTimeoutNow => self.handle_timeout_now(now, &msg),
             MessageType::MsgReadIndexResp => self.handle_read_index_response(&msg),
             _ => self.mark(marks::IGNORED_TYPE),
         }

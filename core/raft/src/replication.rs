@@ -1,34 +1,12 @@
 //! Replication, the leader's side (section 5.3 and 5.4.2 of the paper).
 
-use crate::message::{decode_id, encode_id, message, proposal};
+use crate::message::{encode_id, message};
 use crate::progress::State;
-use crate::{NoLeader, Raft, marks};
-use bytes::Bytes;
-use raft_proto::eraftpb::{Entry, Message, MessageType};
+use crate::{Raft, marks};
+use raft_proto::eraftpb::{Message, MessageType};
 use squall_api::{Bug, Role};
 
 impl Raft {
-    /// Proposes `data` under the unique `id`: a leader appends it, a follower
-    /// forwards it to its leader. It may be lost on the way or with its leader;
-    /// only its appearance among the committed entries says that it was not.
-    pub fn propose(&mut self, _now: u64, id: u64, data: Bytes) -> Result<(), NoLeader> {
-        let entry = proposal(id, data);
-        if self.role == Role::Leader {
-            self.append_own(entry);
-            self.broadcast_append();
-        } else if self.leader != 0 {
-            let mut forward = message(MessageType::MsgPropose, self.leader);
-            // A forward belongs to the term in which its leader leads. The
-            // field is free: the message's own term stays 0, as etcd has it.
-            forward.log_term = self.term;
-            forward.entries.push(entry);
-            self.send(forward);
-        } else {
-            return Err(NoLeader);
-        }
-        Ok(())
-    }
-
     /// A frame to `peer` could not be delivered.
     pub fn unreachable(&mut self, peer: u64) {
         let Some(progress) = self.tracker.get_mut(&peer) else {
@@ -43,31 +21,6 @@ impl Raft {
             }
             State::Probe { .. } | State::Snapshot(None) => {}
         }
-    }
-
-    /// A follower forwards proposals. A leader that it does not know to be
-    /// deposed does not pass them on: forwards could go round in circles.
-    pub(crate) fn handle_propose(&mut self, msg: Message) {
-        if self.role != Role::Leader || msg.log_term != self.term {
-            return self.mark(marks::DROPPED_FORWARD);
-        }
-        for entry in msg.entries {
-            let id = decode_id(&entry.context).expect("malformed proposals are not handled");
-            if self.forwards.is_new(msg.from, id) {
-                self.append_own(proposal(id, entry.data));
-            } else {
-                self.mark(marks::REPEATED_FORWARD);
-            }
-        }
-        self.broadcast_append();
-    }
-
-    /// Adds an entry to the leader's own log.
-    pub(crate) fn append_own(&mut self, mut entry: Entry) {
-        assert_eq!(self.role, Role::Leader, "only leaders append of their own");
-        entry.term = self.term;
-        entry.index = self.log.last_index() + 1;
-        self.log.push(entry);
     }
 
     /// What the leader tells itself once its log is durable.
@@ -113,6 +66,7 @@ impl Raft {
             self.advance_commit();
             return;
         }
+        self.hand_over_if_caught_up(msg.from);
         // A follower that was held up may lack the commit index as well.
         if !(news && self.advance_commit()) && was_paused {
             self.send_append(msg.from, true);
@@ -138,6 +92,7 @@ impl Raft {
         if quorum_has > self.durability.stable() {
             self.mark(marks::COMMITTED_BEFORE_OWN_FSYNC);
         }
+        self.uncommitted_bytes -= self.log.bytes(self.commit + 1, quorum_has);
         self.commit = quorum_has;
         self.advance_reads();
         self.broadcast_append();

@@ -2,7 +2,6 @@
 
 use raft_proto::eraftpb::{Entry, HardState};
 use squall_api::Bugs;
-use std::fmt;
 
 /// A node's settings. Durations are nanoseconds of its monotonic clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +18,9 @@ pub struct Settings {
     pub max_append_bytes: u64,
     /// Appends that may be under way to one follower without an answer.
     pub max_inflight: usize,
+    /// A leader refuses proposals that would bring what is not committed in its
+    /// log above this many bytes.
+    pub max_uncommitted_bytes: u64,
     /// Whether to ask the others before each election whether it can be won.
     pub pre_vote: bool,
     /// Whether a leader that hears no quorum for an election timeout steps
@@ -105,15 +107,3 @@ impl Restored {
         Ok(())
     }
 }
-
-/// A proposal or a read has nobody to go to: no leader is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NoLeader;
-
-impl fmt::Display for NoLeader {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no leader is known")
-    }
-}
-
-impl std::error::Error for NoLeader {}

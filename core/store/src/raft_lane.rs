@@ -15,6 +15,8 @@ use std::collections::VecDeque;
 const MAX_APPEND_BYTES: u64 = 1 << 20;
 /// Appends that may be under way to one follower without an answer.
 const MAX_INFLIGHT: usize = 256;
+/// A leader refuses proposals while this many bytes are not committed; etcd's.
+const MAX_UNCOMMITTED_BYTES: u64 = 1 << 30;
 
 /// One half of a member: see [`open`](crate::open).
 #[derive(Debug)]
@@ -82,6 +84,7 @@ impl RaftLane {
             heartbeat: cfg.heartbeat,
             max_append_bytes: MAX_APPEND_BYTES,
             max_inflight: MAX_INFLIGHT,
+            max_uncommitted_bytes: MAX_UNCOMMITTED_BYTES,
             pre_vote: cfg.pre_vote,
             check_quorum: cfg.check_quorum,
             bugs,

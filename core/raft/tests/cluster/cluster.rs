@@ -9,7 +9,7 @@ use raft_proto::eraftpb::{Entry, HardState, Message, MessageType, Snapshot};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use squall_api::{Bug, Bugs, Role};
-use squall_raft::{LogBase, Output, Raft, Restored, Settings};
+use squall_raft::{LogBase, Output, Raft, Restored, Settings, TransferError};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 
@@ -105,6 +105,7 @@ impl Cluster {
             heartbeat: HEARTBEAT,
             max_append_bytes: 1 << 20,
             max_inflight: 4,
+            max_uncommitted_bytes: u64::MAX,
             pre_vote: false,
             check_quorum: false,
             bugs: bug.map_or(Bugs::NONE, |bug| Bugs::NONE.with(bug)),
@@ -341,12 +342,25 @@ impl Cluster {
         self.tell(&format!("> n{id}: a client proposes p{proposal}"));
         let now = self.now;
         let data = Bytes::from(format!("p{proposal}"));
-        let taken = self.node(id).raft.propose(now, proposal, data).is_ok();
-        if !taken {
-            self.tell("    refused: no leader is known");
+        let refused = self.node(id).raft.propose(now, proposal, data).err();
+        let taken = refused.is_none();
+        if let Some(why) = refused {
+            self.tell(&format!("    refused: {why}"));
         }
         self.settle_output(id);
         taken
+    }
+
+    /// An operator wishes another to lead.
+    pub(crate) fn transfer(&mut self, id: u64, to: u64) -> Result<(), TransferError> {
+        self.tell(&format!("> n{id}: shall hand over to n{to}"));
+        let now = self.now;
+        let outcome = self.node(id).raft.transfer_leader(now, to);
+        if let Err(why) = outcome {
+            self.tell(&format!("    refused: {why}"));
+        }
+        self.settle_output(id);
+        outcome
     }
 
     /// A client reads at a node.

@@ -247,3 +247,80 @@ fn a_partial_partition_without_them_costs_leaders() {
     c.pass(20 * ELECTION_TIMEOUT, cut(&[(1, 2)]));
     assert!(c.raft(3).term() > 2, "terms: {}", c.raft(3).term());
 }
+
+#[test]
+fn leadership_is_handed_over_once_the_successor_has_caught_up() {
+    let mut c = Cluster::sticky(3);
+    c.quietly(|c| c.elect(1));
+    c.say("Node 2 lacks p7. It gets it first; meanwhile node 1 takes no more proposals.");
+    c.propose(1, 7);
+    c.lose(1, 2);
+    c.quietly(|c| {
+        c.unreachable(1, 2);
+        c.settle_among(&[1, 3]);
+    });
+    assert_eq!(c.transfer(1, 2), Ok(()));
+    assert!(!c.propose(1, 8));
+    c.quietly(|c| c.timeout(1));
+    c.deliver(1, 2);
+    c.deliver(2, 1);
+    c.deliver(1, 2);
+    c.sync(2);
+    c.say("With all of it, it is told to stand for election. Node 3 hears its leader, and votes all the same.");
+    c.deliver(2, 1);
+    c.quietly(|c| drop(c.lift(|m| m.to == 3)));
+    c.deliver(1, 2);
+    c.sync(2);
+    c.deliver(2, 3);
+    c.sync(3);
+    c.deliver(3, 2);
+    assert_eq!((c.raft(2).role(), c.raft(2).term()), (Role::Leader, 2));
+    c.quietly(Cluster::settle);
+    assert_eq!((c.raft(1).role(), c.raft(1).leader()), (Role::Follower, 2));
+    assert!(c.propose(1, 9));
+    assert_story!(c);
+}
+
+#[test]
+fn a_transfer_that_takes_too_long_is_aborted() {
+    let mut c = Cluster::sticky(3);
+    c.quietly(|c| c.elect(1));
+    c.say("Node 2 is told to lead, and the message is lost.");
+    assert_eq!(c.transfer(1, 2), Ok(()));
+    c.lose(1, 2);
+    assert!(!c.propose(1, 7));
+    c.quietly(|c| {
+        while c.raft(1).transferring_to() != 0 {
+            assert!(c.now < 3 * ELECTION_TIMEOUT);
+            c.timeout(1);
+            c.settle_among(&[1, 3]);
+        }
+    });
+    c.say("After an election timeout node 1 gives it up, and takes proposals again.");
+    assert!(has_passed(&c, 1, marks::ABORTED_TRANSFER));
+    assert!(c.propose(1, 8));
+    c.say("Only leaders can hand over, and only to voters; a transfer to itself ends one.");
+    assert!(c.transfer(2, 3).is_err());
+    assert!(c.transfer(1, 9).is_err());
+    assert_eq!(c.transfer(1, 3), Ok(()));
+    assert_eq!(c.transfer(1, 1), Ok(()));
+    assert_eq!(c.raft(1).transferring_to(), 0);
+    assert_story!(c);
+}
+
+#[test]
+fn what_is_not_committed_is_capped() {
+    let mut c = Cluster::new(3).tune(|s| s.max_uncommitted_bytes = 100);
+    c.quietly(|c| c.elect(1));
+    c.say("Two proposals wait for a quorum. A third would be too much, from whomever it comes.");
+    assert!(c.propose(1, 1));
+    assert!(c.propose(1, 2));
+    assert!(!c.propose(1, 3));
+    assert!(c.propose(2, 4));
+    c.deliver(2, 1);
+    assert_eq!(c.raft(1).last_index(), 3);
+    c.say("Once they are committed, there is room again.");
+    c.quietly(Cluster::settle);
+    assert!(c.propose(1, 5));
+    assert_story!(c);
+}

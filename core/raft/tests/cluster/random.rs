@@ -61,6 +61,10 @@ enum Event {
     Propose {
         pick: usize,
     },
+    Transfer {
+        pick: usize,
+        to: usize,
+    },
     Read {
         pick: usize,
     },
@@ -96,6 +100,7 @@ fn event() -> impl Strategy<Value = Event> {
         4 => (pick(), 0_usize..3, any::<bool>())
             .prop_map(|(pick, keep, torn)| Event::Crash { pick, keep, torn }),
         10 => pick().prop_map(|pick| Event::Propose { pick }),
+        2 => (pick(), pick()).prop_map(|(pick, to)| Event::Transfer { pick, to }),
         6 => pick().prop_map(|pick| Event::Read { pick }),
         2 => pick().prop_map(|pick| Event::Compact { pick }),
         4 => pick().prop_map(|pick| Event::TakeSnapshot { pick }),
@@ -126,6 +131,7 @@ impl Run {
         let tuned = Cluster::with_bug(n, bug).tune(|s| {
             s.max_append_bytes = 70;
             s.max_inflight = 2;
+            s.max_uncommitted_bytes = 400;
             s.pre_vote = schedule.pre_vote;
             s.check_quorum = schedule.check_quorum;
         });
@@ -189,6 +195,11 @@ impl Run {
                 let id = self.node(pick);
                 self.cluster.propose(id, self.proposals);
             }
+            Event::Transfer { pick, to } => {
+                let (id, to) = (self.node(pick), self.node(to));
+                // Refused by all but leaders.
+                let _ = self.cluster.transfer(id, to);
+            }
             Event::Read { pick } => {
                 self.reads += 1;
                 let id = self.node(pick);
@@ -232,8 +243,8 @@ impl Run {
                     && (1..=self.n).all(|o| self.cluster.raft(o).leader() == *id)
             });
             if let (Some(leader), None) = (leader, marker) {
-                self.cluster.propose(leader, 0);
-                marker = Some(());
+                // Refused while leadership is handed over, or too much waits.
+                marker = self.cluster.propose(leader, 0).then_some(());
             }
             let states: Vec<_> = self.cluster.nodes.values().map(|n| &n.state).collect();
             let has_marker = |s: &Entries| s.values().any(|(_, data)| *data == MARKER);

@@ -81,7 +81,15 @@ pub(crate) fn output(id: u64, out: &Output) -> Vec<String> {
 fn body(msg: &Message) -> String {
     match msg.msg_type {
         MessageType::MsgRequestVote => {
-            format!("RequestVote, log ends at {}/t{}", msg.index, msg.log_term)
+            let why = if msg.context.is_empty() {
+                ""
+            } else {
+                ", as the leader wishes"
+            };
+            format!(
+                "RequestVote, log ends at {}/t{}{why}",
+                msg.index, msg.log_term
+            )
         }
         MessageType::MsgRequestPreVote => {
             format!(
@@ -116,6 +124,7 @@ fn body(msg: &Message) -> String {
         MessageType::MsgReadIndexResp => {
             format!("ReadIndex for r{} is {}", ctx(msg), msg.index)
         }
+        MessageType::MsgTimeoutNow => "TimeoutNow".into(),
         other => format!("{other:?}"),
     }
 }

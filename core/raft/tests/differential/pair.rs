@@ -388,6 +388,7 @@ fn open_ours(
             false => u64::MAX,
         },
         max_inflight: limits.max_inflight,
+        max_uncommitted_bytes: u64::MAX,
         pre_vote: limits.pre_vote,
         check_quorum: limits.check_quorum,
         bugs: Bugs::NONE,

@@ -112,7 +112,10 @@ impl Bench {
         self.wait();
         if self.view().role == Role::Follower {
             let next_term = self.view().term + 1;
-            self.hear(2, message(MessageType::MsgRequestPreVoteResponse, next_term));
+            self.hear(
+                2,
+                message(MessageType::MsgRequestPreVoteResponse, next_term),
+            );
         }
         self.sync();
         if self.view().role == Role::Candidate {
