@@ -82,7 +82,6 @@ mod tests {
     use super::*;
 
     #[test]
-    #[expect(clippy::disallowed_methods, reason = "what it is compared with")]
     fn the_logarithm_is_exact_enough() {
         for word in [
             0,
