@@ -175,9 +175,11 @@ mod tests {
         let mut msg = Message::default();
         msg.set_msg_type(MessageType::MsgAppend);
         msg.term = 7;
-        let mut entry = Entry::default();
-        entry.index = 3;
-        entry.data = Bytes::from_static(b"payload");
+        let entry = Entry {
+            index: 3,
+            data: Bytes::from_static(b"payload"),
+            ..Entry::default()
+        };
         msg.mut_entries().push(entry);
         PeerFrame {
             cluster: 1,
