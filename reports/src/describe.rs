@@ -83,6 +83,7 @@ pub fn event(event: &Event) -> String {
             unsynced_sectors,
             lost_sectors,
         } => match (disk.as_ref(), *lost_sectors) {
+            ("wiped", _) => format!("{node} crashes and loses its disk; the new one is empty"),
             (_, 0) if *unsynced_sectors == 0 => {
                 format!("{node} crashes; everything it wrote had been synced")
             }

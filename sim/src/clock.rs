@@ -1,6 +1,7 @@
 //! A node's two clocks, as functions of true time.
 
 use squall_api::Now;
+use std::collections::BTreeMap;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Parts of a nanosecond in which the monotonic clock is kept: one part per
@@ -20,6 +21,20 @@ pub struct ClockParams {
     pub drift_ppm: f64,
 }
 
+/// What a fault does to a node's clocks while it lasts, on top of how wrong
+/// they are anyway.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct ClockFault {
+    /// Both clocks stand still.
+    pub freeze: bool,
+    /// How much faster both clocks run, in parts per million. The drifts of
+    /// several faults add up; the sum is kept above -999,000, where a clock
+    /// almost stands.
+    pub drift_ppm: f64,
+    /// How much further ahead the wall clock is, in nanoseconds.
+    pub wall_offset_ns: i64,
+}
+
 /// The clocks of one node.
 ///
 /// The monotonic clock drifts, may be frozen, and never goes back; the wall
@@ -33,7 +48,13 @@ pub struct NodeClock {
     base: u128,
     /// Parts per true nanosecond while it is not frozen; never 0.
     rate: u128,
+    /// Whether it stands still, for whatever reason.
     frozen: bool,
+    /// Drift without faults.
+    own_ppm: f64,
+    /// Frozen without faults.
+    own_frozen: bool,
+    faults: BTreeMap<u32, ClockFault>,
     /// What mono showed when the run started.
     origin: u64,
     /// What all steps and the offset come to, in nanoseconds.
@@ -52,6 +73,9 @@ impl NodeClock {
             base: u128::from(origin) * PARTS,
             rate: rate(p.drift_ppm),
             frozen: false,
+            own_ppm: p.drift_ppm,
+            own_frozen: false,
+            faults: BTreeMap::new(),
             origin,
             wall_offset: i128::from(p.wall_offset_ns),
         }
@@ -93,24 +117,56 @@ impl NodeClock {
     /// Stops both clocks at true time `t`.
     pub fn freeze(&mut self, t: u64) {
         self.turn(t);
-        self.frozen = true;
+        self.own_frozen = true;
+        self.settle();
     }
 
-    /// Lets both clocks go on from where they stopped.
+    /// Lets both clocks go on from where they stopped, unless a fault freezes
+    /// them, too.
     pub fn thaw(&mut self, t: u64) {
         self.turn(t);
-        self.frozen = false;
+        self.own_frozen = false;
+        self.settle();
     }
 
     /// Changes the drift at true time `t`; a frozen clock shows it once thawed.
     pub fn set_drift(&mut self, t: u64, ppm: f64) {
         self.turn(t);
-        self.rate = rate(ppm);
+        self.own_ppm = ppm;
+        self.settle();
+    }
+
+    /// Lets a fault set in at true time `t`, in place of what it did before.
+    pub fn disturb(&mut self, t: u64, fault: u32, what: ClockFault) {
+        self.relieve(t, fault);
+        self.wall_offset += i128::from(what.wall_offset_ns);
+        self.faults.insert(fault, what);
+        self.settle();
+    }
+
+    /// Ends what a fault does at true time `t`. The wall clock steps back by
+    /// the fault's offset; what was lost or gained by freeze and drift stays so.
+    pub fn relieve(&mut self, t: u64, fault: u32) {
+        self.turn(t);
+        if let Some(ended) = self.faults.remove(&fault) {
+            self.wall_offset -= i128::from(ended.wall_offset_ns);
+        }
+        self.settle();
     }
 
     /// Steps the wall clock by `ns` nanoseconds, ahead or back.
     pub fn step_wall(&mut self, ns: i64) {
         self.wall_offset += i128::from(ns);
+    }
+
+    /// Makes rate and freeze what they should be in the new segment.
+    fn settle(&mut self) {
+        self.frozen = self.own_frozen || self.faults.values().any(|fault| fault.freeze);
+        let faults = self.faults.values().map(|fault| fault.drift_ppm);
+        self.rate = match faults.reduce(|a, b| a + b) {
+            None => rate(self.own_ppm),
+            Some(ppm) => rate((self.own_ppm + ppm).max(-999_000.0)),
+        };
     }
 
     /// Begins a new segment at `t`, to the part where the old one has come.

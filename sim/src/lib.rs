@@ -31,7 +31,7 @@ mod rng;
 pub mod turmoil_world;
 pub mod world;
 
-pub use clock::{ClockParams, NodeClock};
+pub use clock::{ClockFault, ClockParams, NodeClock};
 pub use disk::{
     Atlas, CrashReport, DiskFault, DiskFaultKind, DiskOp, DiskParams, DiskStats, FaultCounts,
     Mount, NodeDisk, Operation, PowerLoss, Region, StartedSync,

@@ -1,7 +1,7 @@
 //! Clocks: exact inverses of each other's questions, and never back.
 
 use proptest::prelude::*;
-use squall_sim::{ClockParams, NodeClock};
+use squall_sim::{ClockFault, ClockParams, NodeClock};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -154,4 +154,44 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn faults_on_a_clock_add_up_and_each_ends_alone() {
+    let freeze = ClockFault {
+        freeze: true,
+        ..ClockFault::default()
+    };
+    let fast = ClockFault {
+        drift_ppm: 500_000.0,
+        wall_offset_ns: 7 * SECOND as i64,
+        ..ClockFault::default()
+    };
+    let mut clock = clock(0.0);
+    let start = clock.now(0);
+    let passed = |clock: &NodeClock, t: u64| {
+        let now = clock.now(t * SECOND);
+        let mono = now.mono - start.mono;
+        (mono, (now.wall - start.wall) as i64 - mono as i64)
+    };
+    clock.disturb(0, 1, fast);
+    clock.disturb(0, 2, fast);
+    assert_eq!(passed(&clock, 1), (2 * SECOND, 14 * SECOND as i64));
+    clock.disturb(SECOND, 3, freeze);
+    assert_eq!(passed(&clock, 2).0, 2 * SECOND);
+    clock.relieve(2 * SECOND, 2);
+    clock.relieve(2 * SECOND, 3);
+    clock.relieve(2 * SECOND, 9);
+    assert_eq!(passed(&clock, 4), (5 * SECOND, 7 * SECOND as i64));
+    // A fault that sets in again replaces itself.
+    clock.disturb(4 * SECOND, 1, ClockFault::default());
+    assert_eq!(passed(&clock, 5), (6 * SECOND, 0));
+    let slow = ClockFault {
+        drift_ppm: -900_000.0,
+        ..ClockFault::default()
+    };
+    clock.disturb(5 * SECOND, 1, slow);
+    clock.disturb(5 * SECOND, 2, slow);
+    let (mono, _) = passed(&clock, 1_005);
+    assert_eq!(mono, 7 * SECOND, "never back, and never quite still");
 }

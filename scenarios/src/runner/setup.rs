@@ -53,6 +53,7 @@ pub(super) fn world(
             duplicate: 0.0,
             reorder: false,
         },
+        step_cost: 0,
         clients: scenario.workload.clients + OWN_CLIENTS,
         bugs: options.bugs,
         keep: if options.record {

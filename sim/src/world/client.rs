@@ -55,7 +55,8 @@ impl SimClient {
             client,
             what: what.into(),
         });
-        let conn = inner.connect(client, member);
+        let conn = inner.conns.connect(client, member);
+        inner.conns.sent(conn, op);
         let task = inner.current_task;
         inner.waiting.push(Waiting {
             waker: None,

@@ -2,6 +2,7 @@
 //! exactly one task run, and waits until that task has come to rest.
 
 use super::Shared;
+use super::inner::Gone;
 use super::process::Lane;
 use super::queue::Due;
 use crate::PowerLoss;
@@ -40,7 +41,28 @@ pub(crate) async fn conduct(shared: &Arc<Shared>) {
         };
         follow(&clock, shared.lock().now);
         match due {
-            Due::Crash { node, how } => crash(shared, &executor, node, how).await,
+            Due::Crash { node, how } => crash(shared, &executor, node, Gone::Killed(how)).await,
+            Due::Wipe { node } => {
+                crash(shared, &executor, node, Gone::Wiped).await;
+                let mut inner = shared.lock();
+                let (seed, params) = (inner.seed, inner.disk.clone());
+                inner.replace_disk(node, seed, &params);
+            }
+            Due::Exit {
+                node,
+                incarnation,
+                exit,
+            } => {
+                let exits = shared.lock().exits(node, incarnation, &exit);
+                if exits {
+                    // The page cache stays with the kernel.
+                    let gone = match exit.asked {
+                        true => Gone::Exited,
+                        false => Gone::Killed(PowerLoss::Kept),
+                    };
+                    crash(shared, &executor, node, gone).await;
+                }
+            }
             Due::Start { node } => start(shared, &executor, node),
             due => handle(shared, due),
         }
@@ -110,6 +132,31 @@ fn handle(shared: &Shared, due: Due) {
                 inner.released(node, lane, effects);
             }
         }
+        Due::AfterMark {
+            node,
+            lane,
+            incarnation,
+            effects,
+        } => {
+            let now = inner.now;
+            let due = Due::Ungate {
+                node,
+                lane,
+                incarnation,
+                effects,
+            };
+            inner.queue.push(now, due);
+        }
+        Due::Ungate {
+            node,
+            lane,
+            incarnation,
+            effects,
+        } => {
+            if inner.node(node).incarnation == incarnation {
+                inner.ungate(node, lane, effects);
+            }
+        }
         Due::Synced {
             node,
             incarnation,
@@ -138,17 +185,19 @@ fn handle(shared: &Shared, due: Due) {
             inner.settle(op, outcome);
         }
         Due::GiveUp { op, why } => inner.settle(op, Outcome::Unknown(why)),
-        Due::Crash { .. } | Due::Start { .. } => unreachable!("handled by the conductor"),
+        Due::Crash { .. } | Due::Exit { .. } | Due::Wipe { .. } | Due::Start { .. } => {
+            unreachable!("handled by the conductor")
+        }
     }
 }
 
-async fn crash(shared: &Shared, executor: &Handle, node: u64, how: PowerLoss) {
+async fn crash(shared: &Shared, executor: &Handle, node: u64, gone: Gone) {
     let machine = {
         let mut inner = shared.lock();
         if !inner.node(node).up {
             return;
         }
-        inner.process_gone(node, how);
+        inner.process_gone(node, gone);
         // Whatever the doomed incarnation still has under way is void.
         inner.node(node).incarnation += 1;
         inner.node(node).machine

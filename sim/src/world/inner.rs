@@ -1,19 +1,21 @@
 //! The world's state, and what each due thing does to it.
 
-use super::Observer;
-use super::process::{Lane, Node, Standing};
+use super::conns::{Conn, Conns};
+use super::marks::Marks;
+use super::process::{Exit, Lane, Node, Standing};
 use super::queue::{Due, Queue};
 use super::recorder::Recorder;
 use super::wire::{self, Flight, Wire};
-use crate::PowerLoss;
-use crate::{Fate, Net};
+use super::{Observer, Setup};
+use crate::{DiskParams, Fate, Net, NodeDisk, PowerLoss, Streams};
 use squall_api::{
-    ApplyView, Effect, FRAME_HEADER_LEN, Input, PeerFrame, ReqId, Request, Response, Role,
+    ApplyView, Effect, FRAME_HEADER_LEN, Fatal, Input, PeerFrame, ReqId, Request, Response, Role,
     SessionId, Status, View,
 };
 use squall_record::{DropReason, Kind, Outcome, Why, Witness};
 use std::collections::BTreeMap;
 use std::task::Waker;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// One application of an entry, by whichever member applied its index first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +37,17 @@ pub struct Violation {
     pub witness: Box<Witness>,
 }
 
+/// How a process came to be gone.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Gone {
+    /// It was killed, and power may have failed.
+    Killed(PowerLoss),
+    /// It stopped as it was asked to.
+    Exited,
+    /// It was killed, and its disk is replaced.
+    Wiped,
+}
+
 /// An operation that a client waits for.
 #[derive(Default)]
 pub(crate) struct Waiting {
@@ -44,17 +57,6 @@ pub(crate) struct Waiting {
     pub(crate) done: bool,
     /// The connection it was sent on.
     pub(crate) conn: u64,
-}
-
-/// A client's connection to one incarnation of a member.
-pub(crate) struct Conn {
-    pub(crate) client: u32,
-    pub(crate) node: u64,
-    /// Counts the client's connections to this member: names it to the network.
-    pub(crate) number: u64,
-    pub(crate) open: bool,
-    /// Operations sent on it and not yet answered.
-    pub(crate) pending: Vec<u64>,
 }
 
 pub(crate) struct Task {
@@ -68,6 +70,9 @@ pub(crate) struct Task {
 
 pub(crate) struct Inner {
     pub(crate) now: u64,
+    pub(crate) seed: u64,
+    /// What a new disk is like.
+    pub(crate) disk: DiskParams,
     pub(crate) queue: Queue,
     /// Polls that were asked for and have not come back: the conductor goes on
     /// at 0, so that the executor never has a choice.
@@ -81,7 +86,8 @@ pub(crate) struct Inner {
     /// One per ordered pair of members.
     wires: Vec<Wire>,
     pub(crate) waiting: Vec<Waiting>,
-    pub(crate) conns: Vec<Conn>,
+    pub(crate) conns: Conns,
+    pub(crate) marks: Marks,
     pub(crate) recorder: Recorder,
     pub(crate) observer: Box<dyn Observer>,
     pub(crate) violation: Option<Violation>,
@@ -94,6 +100,7 @@ pub(crate) struct Inner {
 
 impl Inner {
     pub(crate) fn new(
+        setup: &Setup,
         nodes: Vec<Node>,
         net: Net,
         recorder: Recorder,
@@ -101,6 +108,8 @@ impl Inner {
     ) -> Inner {
         Inner {
             now: 0,
+            seed: setup.seed,
+            disk: setup.disk.clone(),
             queue: Queue::default(),
             running: 0,
             conductor: None,
@@ -113,7 +122,8 @@ impl Inner {
             nodes,
             net,
             waiting: Vec::new(),
-            conns: Vec::new(),
+            conns: Conns::default(),
+            marks: Marks::default(),
             recorder,
             observer,
             violation: None,
@@ -194,43 +204,29 @@ impl Inner {
         effects: impl Iterator<Item = (u64, Effect)>,
     ) {
         let now = self.now;
-        let incarnation = self.node(node).incarnation;
-        let mut batch: Vec<Effect> = Vec::new();
-        let mut batch_at = 0;
-        for (stamp, effect) in effects {
-            if stamp == 0 {
-                self.perform(node, lane, effect);
+        let state = self.node(node);
+        let (incarnation, cpu) = (state.incarnation, state.cpu());
+        let mut effects = effects.peekable();
+        while let Some((stamp, first)) = effects.next() {
+            let mut batch = vec![first];
+            while let Some((_, effect)) = effects.next_if(|(at, _)| *at == stamp) {
+                batch.push(effect);
+            }
+            if stamp + cpu == 0 {
+                self.perform_all(node, lane, batch);
                 continue;
             }
-            if stamp != batch_at && !batch.is_empty() {
-                let effects = std::mem::take(&mut batch);
-                self.queue.push(
-                    now + batch_at,
-                    Due::Release {
-                        node,
-                        lane,
-                        incarnation,
-                        effects,
-                    },
-                );
-            }
-            batch_at = stamp;
-            batch.push(effect);
-        }
-        if !batch.is_empty() {
-            self.queue.push(
-                now + batch_at,
-                Due::Release {
-                    node,
-                    lane,
-                    incarnation,
-                    effects: batch,
-                },
-            );
+            let due = Due::Release {
+                node,
+                lane,
+                incarnation,
+                effects: batch,
+            };
+            self.queue.push(now + stamp + cpu, due);
         }
         let state = self.node(node);
         let spent = state.disk.spent();
-        state.lane(lane).busy_until = now + spent;
+        state.lane(lane).busy_until = now + spent + cpu;
         for sync in state.disk.take_started() {
             let due = Due::Synced {
                 node,
@@ -248,13 +244,63 @@ impl Inner {
 
     /// Effects whose stamp has come; a paused process does not get to them.
     pub(crate) fn released(&mut self, node: u64, lane: Lane, effects: Vec<Effect>) {
-        if !self.node(node).pauses.is_empty() {
-            self.node(node).held.push((lane, effects));
+        let now = self.now;
+        let state = self.node(node);
+        if !state.pauses.is_empty() {
+            state.held.push((lane, effects));
             return;
         }
-        for effect in effects {
-            self.perform(node, lane, effect);
+        if state.lane(lane).gated {
+            let incarnation = state.incarnation;
+            let due = Due::Release {
+                node,
+                lane,
+                incarnation,
+                effects,
+            };
+            // Behind what the gate lets through first.
+            self.queue.push(now, due);
+            return;
         }
+        self.perform_all(node, lane, effects);
+    }
+
+    /// Performs effects in order, up to a mark that somebody waited for: they
+    /// act first, and whatever comes after the mark may then never happen.
+    fn perform_all(&mut self, node: u64, lane: Lane, effects: Vec<Effect>) {
+        let now = self.now;
+        let mut effects = effects.into_iter();
+        while let Some(effect) = effects.next() {
+            let Effect::Mark(name) = effect else {
+                self.perform(node, lane, effect);
+                continue;
+            };
+            self.recorder.mark(now, node, name);
+            let Some(wakers) = self.marks.pass(node, name) else {
+                continue;
+            };
+            for (task, waker) in wakers {
+                self.queue.push(now, Due::Wake { task, waker });
+            }
+            let state = self.node(node);
+            state.lane(lane).gated = true;
+            let incarnation = state.incarnation;
+            let due = Due::AfterMark {
+                node,
+                lane,
+                incarnation,
+                effects: effects.collect(),
+            };
+            self.queue.push(now, due);
+            return;
+        }
+    }
+
+    /// Lets a lane go on after a mark.
+    pub(crate) fn ungate(&mut self, node: u64, lane: Lane, effects: Vec<Effect>) {
+        self.node(node).lane(lane).gated = false;
+        self.released(node, lane, effects);
+        self.arm(node, lane);
     }
 
     fn perform(&mut self, node: u64, lane: Lane, effect: Effect) {
@@ -266,7 +312,7 @@ impl Inner {
                 last: _,
             } => self.reply(id, result),
             Effect::Lane(msg) => self.give(node, lane.other(), Input::Lane(msg)),
-            Effect::Mark(name) => self.recorder.mark(self.now, node, name),
+            Effect::Mark(name) => unreachable!("perform_all passes marks, also {name}"),
             Effect::View(view) => self.viewed(node, &view),
         }
     }
@@ -398,7 +444,9 @@ impl Inner {
         if flight.damage.is_some() {
             // The checksum let it pass, and so does the world: what the member
             // makes of it is the finding.
-            self.recorder.mark(now, to, "net.damage_unnoticed");
+            let name = "net.damage_unnoticed";
+            self.recorder.mark(now, to, name);
+            self.marks.pass(to, name);
         }
         self.recorder.stats.messages += 1;
         self.recorder
@@ -420,62 +468,38 @@ impl Inner {
 
     // --- clients ---
 
-    /// The connection of a client to a member: the open one, or a new one.
-    pub(crate) fn connect(&mut self, client: u32, node: u64) -> u64 {
-        let last = self
-            .conns
-            .iter()
-            .rposition(|c| c.client == client && c.node == node);
-        let number = match last {
-            Some(conn) if self.conns[conn].open => return conn as u64,
-            Some(conn) => self.conns[conn].number + 1,
-            None => 0,
-        };
-        self.conns.push(Conn {
-            client,
-            node,
-            number,
-            open: true,
-            pending: Vec::new(),
-        });
-        self.conns.len() as u64 - 1
-    }
-
     /// When something that leaves now on a connection reaches the client.
     fn reaches_client(&mut self, conn: u64) -> u64 {
-        let Conn {
-            client,
-            node,
-            number,
-            ..
-        } = self.conns[conn as usize];
+        let (client, number, node) = self.conn(conn);
         self.net.to_client(self.now, client, number, node)
     }
 
     /// When something that leaves now on a connection reaches the member.
     pub(crate) fn reaches_member(&mut self, conn: u64) -> u64 {
-        let Conn {
-            client,
-            node,
-            number,
-            ..
-        } = self.conns[conn as usize];
+        let (client, number, node) = self.conn(conn);
         self.net.to_member(self.now, client, number, node)
     }
 
+    fn conn(&self, conn: u64) -> (u32, u64, u64) {
+        let conn = self.conns.get(conn).expect("a connection in use is kept");
+        (conn.client, conn.number, conn.node)
+    }
+
     pub(crate) fn call_arrives(&mut self, op: u64, conn: u64, req: Request) {
-        let Conn { node, open, .. } = self.conns[conn as usize];
+        let state = self.conns.get(conn).expect("a call is under way on it");
+        let (node, open) = (state.node, state.open);
         self.hash_call(op, &req);
+        self.conns.arrived(conn, op);
         if !open || !self.node(node).up {
             // Nobody listens, or not who did when the call was sent. Refused is
             // certain: no process ever saw the call.
             let at = self.reaches_client(conn);
             let refused = open;
-            self.conns[conn as usize].open = false;
+            self.close(conn);
             self.queue.push(at, Due::Broken { op, refused });
             return;
         }
-        self.conns[conn as usize].pending.push(op);
+        self.conns.taken_in(conn, op);
         let session = SessionId(conn);
         self.give(
             node,
@@ -492,9 +516,7 @@ impl Inner {
         let op = id.0;
         self.hash_answer(op, &result);
         let conn = self.waiting[op as usize].conn;
-        let c = &mut self.conns[conn as usize];
-        c.pending.retain(|pending| *pending != op);
-        if !c.open {
+        if !self.conns.answered(conn, op) {
             return;
         }
         let at = self.reaches_client(conn);
@@ -505,6 +527,37 @@ impl Inner {
                 result: Box::new(result),
             },
         );
+    }
+
+    fn close(&mut self, conn: u64) {
+        self.conns.close(conn);
+        if let Some(gone) = self.conns.forget(conn) {
+            self.net.forget(gone.client, gone.number, gone.node);
+        }
+    }
+
+    /// The member's machine resets a connection. Answers that left before still
+    /// arrive; whatever was not answered breaks when the reset arrives.
+    fn reset(&mut self, conn: u64, also_under_way: bool) {
+        for op in self.conns.unanswered(conn, also_under_way) {
+            let at = self.reaches_client(conn);
+            self.queue.push(at, Due::Broken { op, refused: false });
+        }
+        self.close(conn);
+    }
+
+    /// Resets open connections, of one client or to one member. Returns how
+    /// many.
+    pub(crate) fn reset_connections(&mut self, of: impl Fn(&Conn) -> bool) -> u64 {
+        let open = self.conns.open(of);
+        for &conn in &open {
+            let (_, _, node) = self.conn(conn);
+            self.reset(conn, true);
+            if self.node(node).up {
+                self.give(node, Lane::Apply, Input::Closed(SessionId(conn)));
+            }
+        }
+        open.len() as u64
     }
 
     /// The client learns an outcome, unless it knows one already.
@@ -612,41 +665,112 @@ impl Inner {
     // --- processes ---
 
     /// The process is gone: everything that was only in its memory is lost.
-    pub(crate) fn process_gone(&mut self, node: u64, how: PowerLoss) {
+    pub(crate) fn process_gone(&mut self, node: u64, gone: Gone) {
         let now = self.now;
         let state = self.node(node);
         state.up = false;
         state.pauses.clear();
         state.held.clear();
+        state.held_exit = None;
         for lane in &mut state.lanes {
             *lane = super::process::LaneState::default();
         }
         let applied = state.standing.applied;
         state.standing = Standing::of_nobody();
         state.standing.applied = applied;
+        let (how, disk) = match gone {
+            Gone::Killed(how) => (how, Some(how.name())),
+            Gone::Exited => (PowerLoss::Kept, None),
+            Gone::Wiped => (PowerLoss::Kept, Some("wiped")),
+        };
         let report = state.disk.crash(now, how);
-        self.recorder.notable(
-            now,
-            Some(node),
-            Kind::Crashed {
-                disk: how.name().into(),
-                unsynced_sectors: report.unsynced_sectors,
-                lost_sectors: report.lost_sectors,
-            },
-        );
+        if let Some(disk) = disk {
+            self.recorder.notable(
+                now,
+                Some(node),
+                Kind::Crashed {
+                    disk: disk.into(),
+                    unsynced_sectors: report.unsynced_sectors,
+                    lost_sectors: report.lost_sectors,
+                },
+            );
+        }
         self.observer.crashed(node);
         // The kernel resets the process's connections; each client learns it
         // when the reset arrives.
-        for conn in 0..self.conns.len() {
-            if self.conns[conn].node != node || !self.conns[conn].open {
-                continue;
-            }
-            self.conns[conn].open = false;
-            for op in std::mem::take(&mut self.conns[conn].pending) {
-                let at = self.reaches_client(conn as u64);
-                self.queue.push(at, Due::Broken { op, refused: false });
-            }
+        for conn in self.conns.open(|conn| conn.node == node) {
+            self.reset(conn, false);
         }
+    }
+
+    /// A lane has come to its end. Its process ends with it, when the lane's
+    /// last step is over; after a clean stop it waits for the other lane's.
+    pub(crate) fn lane_ended(&mut self, node: u64, lane: Lane, fatal: &Fatal) {
+        let now = self.now;
+        let state = self.node(node);
+        if !state.up {
+            return;
+        }
+        state.lane(lane).ended = true;
+        let asked = matches!(fatal, Fatal::Stopped);
+        if asked && !state.lane(lane.other()).ended {
+            return;
+        }
+        let exit = Exit {
+            reason: fatal.to_string(),
+            illegal: !matches!(fatal, Fatal::Stopped | Fatal::Removed),
+            asked,
+        };
+        let ended = state.lanes.iter().filter(|lane| lane.ended);
+        let at = ended.map(|lane| lane.busy_until).fold(now, u64::max);
+        let incarnation = state.incarnation;
+        let due = Due::Exit {
+            node,
+            incarnation,
+            exit,
+        };
+        self.queue.push(at, due);
+    }
+
+    /// Whether a process that is due to end ends now; it may stand still, or
+    /// have something to do at this very moment.
+    pub(crate) fn exits(&mut self, node: u64, incarnation: u32, exit: &Exit) -> bool {
+        let now = self.now;
+        let state = self.node(node);
+        if state.incarnation != incarnation || !state.up {
+            return false;
+        }
+        if !state.pauses.is_empty() {
+            state.held_exit.get_or_insert(exit.clone());
+            return false;
+        }
+        if state.lanes.iter().any(|lane| lane.gated) {
+            let due = Due::Exit {
+                node,
+                incarnation,
+                exit: exit.clone(),
+            };
+            self.queue.push(now, due);
+            return false;
+        }
+        let (reason, illegal) = (exit.reason.clone(), exit.illegal);
+        state.ended = Some(reason.clone());
+        self.recorder
+            .notable(now, Some(node), Kind::Ended { reason, illegal });
+        true
+    }
+
+    /// Replaces a node's disk by an empty one, with draws of its own.
+    pub(crate) fn replace_disk(&mut self, node: u64, seed: u64, params: &DiskParams) {
+        let state = self.node(node);
+        state.wipes += 1;
+        let name = [seed, node, state.wipes].map(u64::to_le_bytes);
+        let streams = Streams::new(xxh3_64(name.as_flattened()));
+        let new = NodeDisk::new(node, params.clone(), &streams);
+        let old = std::mem::replace(&mut state.disk, new);
+        // What the old one did is part of the run.
+        self.recorder.hash.mix_u64(old.take_hash());
+        self.observer.wiped(node);
     }
 
     pub(crate) fn pause(&mut self, fault: u32, node: u64) {
@@ -677,6 +801,17 @@ impl Inner {
             }
         }
         let held = std::mem::take(&mut state.held);
+        if let Some(exit) = state.held_exit.take() {
+            let busy = state.lanes.iter().map(|lane| lane.busy_until);
+            let at = busy.fold(now, u64::max);
+            let incarnation = state.incarnation;
+            let due = Due::Exit {
+                node,
+                incarnation,
+                exit,
+            };
+            self.queue.push(at, due);
+        }
         self.recorder.notable(now, Some(node), Kind::Resumed);
         for (lane, effects) in held {
             self.released(node, lane, effects);

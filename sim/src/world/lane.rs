@@ -2,9 +2,7 @@
 
 use super::Shared;
 use super::process::Lane;
-use crate::PowerLoss;
-use squall_api::{Effects, Fatal, Host, Input, Machine, Now, drive};
-use squall_record::Kind;
+use squall_api::{Effects, Host, Input, Machine, Now, drive};
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
@@ -56,23 +54,6 @@ impl Host for LaneHost {
 pub(crate) async fn run_lane(mut host: LaneHost, mut machine: impl Machine, mut fx: Effects) {
     let fatal = drive(&mut machine, &mut host, &mut fx).await;
     let mut inner = host.shared.lock();
-    let (now, node) = (inner.now, host.node);
-    if inner.node(node).up {
-        let illegal = !matches!(fatal, Fatal::Stopped | Fatal::Removed);
-        let reason = fatal.to_string();
-        inner.node(node).ended = Some(reason.clone());
-        inner
-            .recorder
-            .notable(now, Some(node), Kind::Ended { reason, illegal });
-        let at = now;
-        // The process exits; its page cache stays with the kernel.
-        inner.queue.push(
-            at,
-            super::queue::Due::Crash {
-                node,
-                how: PowerLoss::Kept,
-            },
-        );
-    }
+    inner.lane_ended(host.node, host.lane, &fatal);
     inner.park();
 }

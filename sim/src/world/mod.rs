@@ -18,8 +18,11 @@
 
 mod client;
 mod conductor;
+mod conns;
+mod faults;
 mod inner;
 mod lane;
+mod marks;
 mod process;
 mod queue;
 mod recorder;
@@ -27,21 +30,20 @@ mod wire;
 
 pub use client::SimClient;
 pub use inner::{AppliedEntry, Violation};
+pub use marks::AtMark;
 pub use process::Standing;
 pub use recorder::Keep;
 
-use crate::{
-    ClockParams, DiskParams, LinkFault, LinkParams, Net, NodeClock, NodeDisk, PowerLoss, Streams,
-};
+use crate::{ClockParams, DiskParams, LinkParams, Net, NodeClock, NodeDisk, PowerLoss, Streams};
 use inner::{Inner, Task};
 use lane::{LaneHost, run_lane};
-use process::{Lane, LaneState, Node};
+use process::{Exit, Lane, LaneState, Node};
 use queue::Due;
 use recorder::Recorder;
 use squall_api::eraftpb::Message;
 use squall_api::{Bugs, Code, Config, Effects, Env, Machine, Now, OpenError, Status, View};
 use squall_record::{Event, FaultPhase, Kind, Op, RunPhase, Stats};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -61,6 +63,9 @@ pub struct Setup {
     /// Links between clients and members: loss and duplication do not apply,
     /// they are connections.
     pub client_link: LinkParams,
+    /// What each step takes of its lane's time besides the disk's, in
+    /// nanoseconds. A step's effects leave so much later.
+    pub step_cost: u64,
     /// How many clients the run has.
     pub clients: u32,
     /// The planted bugs, in every member.
@@ -113,6 +118,11 @@ pub trait Observer: Send {
     fn started(&mut self, node: u64);
     /// A member's process is gone, with everything that was only in memory.
     fn crashed(&mut self, node: u64);
+    /// A member's disk was replaced by an empty one: whatever it promised is
+    /// forgotten.
+    fn wiped(&mut self, node: u64) {
+        let _ = node;
+    }
 }
 
 /// What a run leaves, besides what the scenario returned.
@@ -206,6 +216,10 @@ where
             pauses: BTreeSet::new(),
             paused_since: 0,
             held: Vec::new(),
+            held_exit: None,
+            step_cost: setup.step_cost,
+            slow: BTreeMap::new(),
+            wipes: 0,
             lanes: [LaneState::default(), LaneState::default()],
             standing: Standing::of_nobody(),
         });
@@ -221,7 +235,7 @@ where
     );
     let recorder = Recorder::new(setup.keep, setup.seed);
     *shared.inner.lock().expect("nobody has panicked yet") =
-        Some(Inner::new(nodes, net, recorder, observer));
+        Some(Inner::new(&setup, nodes, net, recorder, observer));
 
     let world = World {
         shared: shared.clone(),
@@ -262,6 +276,7 @@ where
     let events_seen = inner.recorder.events_seen();
     let mut stats = inner.recorder.stats;
     stats.events = events_seen;
+    stats.marks = inner.marks.totals();
     stats.simulated_ns = inner.now;
     Simulated {
         value: result.lock().unwrap_or_else(PoisonError::into_inner).take(),
@@ -341,23 +356,20 @@ fn open_member(shared: Arc<Shared>, node: u64, member: MemberSetup, bugs: Bugs, 
             madsim::task::spawn(run_lane(apply_host, apply, fx));
         }
         Err(error) => {
-            let reason = format!("cannot open: {error}");
-            inner.node(node).ended = Some(reason.clone());
-            inner.recorder.notable(
-                t,
-                Some(node),
-                Kind::Ended {
-                    reason,
-                    illegal: true,
-                },
-            );
-            inner.queue.push(
-                t,
-                Due::Crash {
-                    node,
-                    how: PowerLoss::Kept,
-                },
-            );
+            // It ends when what it did on its disk until then is over.
+            let at = t + inner.node(node).disk.spent();
+            let incarnation = inner.node(node).incarnation;
+            let exit = Exit {
+                reason: format!("cannot open: {error}"),
+                illegal: true,
+                asked: false,
+            };
+            let due = Due::Exit {
+                node,
+                incarnation,
+                exit,
+            };
+            inner.queue.push(at, due);
         }
     }
     inner.park();
@@ -481,93 +493,27 @@ impl World {
         self.sleep_until(self.now().saturating_add(ns)).await;
     }
 
+    /// Waits until the mark `name` is passed for the `nth` time from this call
+    /// on, by whatever member, and yields that member. 1 is the next time.
+    ///
+    /// A mark is a moment in a step. Whoever waits for it acts *at* that moment:
+    /// a crash, cut or pause from there comes before every later effect of the
+    /// step, and a crash takes what the step did on its disk after it. (Disk
+    /// operations that took no time at all happen in the same nanosecond, and
+    /// stay.) Await it where nothing else is awaited before the fault.
+    pub fn at_mark(&self, name: &str, nth: u64) -> AtMark {
+        AtMark::new(self.shared.clone(), name, None, nth)
+    }
+
+    /// As [`World::at_mark`], counting only the times that `node` passes it.
+    pub fn at_mark_of(&self, node: u64, name: &str, nth: u64) -> AtMark {
+        AtMark::new(self.shared.clone(), name, Some(node), nth)
+    }
+
     /// A client. Its number must be below the setup's `clients`, and be used once.
     pub fn client(&self, client: u32) -> SimClient {
         assert!(client < self.clients, "client {client} of {}", self.clients);
         SimClient::new(self.shared.clone(), client, self.clients)
-    }
-
-    // --- faults ---
-
-    /// Starts a member's process, if it does not run.
-    pub fn start(&self, node: u64) {
-        let mut inner = self.shared.lock();
-        let now = inner.now;
-        inner.queue.push(now, Due::Start { node });
-    }
-
-    /// Kills a member's process, if it runs: nothing of it runs any more, no
-    /// destructor's write counts.
-    pub fn crash(&self, node: u64, how: PowerLoss) {
-        let mut inner = self.shared.lock();
-        let now = inner.now;
-        inner.queue.push(now, Due::Crash { node, how });
-    }
-
-    /// Stops a process in its tracks, as a garbage collection would; its clocks
-    /// run on. It stands still until every fault that paused it has resumed it.
-    pub fn pause(&self, fault: u32, node: u64) {
-        self.shared.lock().pause(fault, node);
-    }
-
-    /// Ends the pause that `fault` began.
-    pub fn resume(&self, fault: u32, node: u64) {
-        self.shared.lock().resume(fault, node);
-    }
-
-    /// Cuts the direction `from` to `to` for as long as `fault` is not healed.
-    pub fn cut(&self, fault: u32, from: u64, to: u64) {
-        self.shared.lock().net.cut(fault, from, to);
-    }
-
-    /// Degrades the messages that are sent from `from` to `to` from now on, for
-    /// as long as `fault` is not healed. A second call replaces the first.
-    pub fn degrade(&self, fault: u32, from: u64, to: u64, what: LinkFault) {
-        self.shared.lock().net.degrade(fault, from, to, what);
-    }
-
-    /// Clogs a direction: nothing moves on it until `fault` is healed. What is
-    /// under way, or sent meanwhile, makes the rest of its way afterwards.
-    pub fn clog(&self, fault: u32, from: u64, to: u64) {
-        let mut inner = self.shared.lock();
-        let now = inner.now;
-        inner.net.clog(now, fault, from, to);
-    }
-
-    /// Holds what would arrive at `to` from `from`; it all arrives, in order,
-    /// when `fault` is healed.
-    pub fn hold(&self, fault: u32, from: u64, to: u64) {
-        self.shared.lock().net.hold(fault, from, to);
-    }
-
-    /// Ends everything that `fault` cut, degraded, clogged or held.
-    pub fn heal(&self, fault: u32) {
-        self.shared.lock().heal(fault);
-    }
-
-    /// Makes every fsync of a node that begins from now on take `delay` ns longer.
-    pub fn stall(&self, fault: u32, node: u64, delay: u64) {
-        self.shared.lock().node(node).disk.stall(fault, delay);
-    }
-
-    /// Ends a stall.
-    pub fn unstall(&self, fault: u32, node: u64) {
-        self.shared.lock().node(node).disk.unstall(fault);
-    }
-
-    /// Changes how fast a node's monotonic clock runs, in parts per million.
-    pub fn drift(&self, node: u64, ppm: f64) {
-        let mut inner = self.shared.lock();
-        let now = inner.now;
-        inner.node(node).clock.set_drift(now, ppm);
-        for lane in Lane::BOTH {
-            inner.arm(node, lane);
-        }
-    }
-
-    /// Steps a node's wall clock.
-    pub fn step_wall(&self, node: u64, ns: i64) {
-        self.shared.lock().node(node).clock.step_wall(ns);
     }
 
     // --- looking ---
@@ -585,6 +531,11 @@ impl World {
     /// Why a member's process ended by itself, if it did.
     pub fn ended(&self, node: u64) -> Option<String> {
         self.shared.lock().node(node).ended.clone()
+    }
+
+    /// How often a member passed a named point in the code.
+    pub fn marks(&self, node: u64, name: &str) -> u64 {
+        self.shared.lock().marks.passed(node, name)
     }
 
     /// A member's role and progress, as its last views showed them.

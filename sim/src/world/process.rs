@@ -3,7 +3,7 @@
 use crate::NodeClock;
 use crate::NodeDisk;
 use squall_api::{Input, Role};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -40,7 +40,25 @@ pub(crate) struct LaneState {
     pub(crate) wake_at: Option<u64>,
     /// When the current step began.
     pub(crate) step_at: u64,
+    /// Somebody acts on a mark that its last step passed; until then what comes
+    /// after the mark waits, and so does the next step.
+    pub(crate) gated: bool,
+    /// It has come to its end, and takes no input any more.
+    pub(crate) ended: bool,
 }
+
+/// Why a process ends by itself.
+#[derive(Debug, Clone)]
+pub(crate) struct Exit {
+    pub(crate) reason: String,
+    /// A panic, a corrupt store: no end that is expected.
+    pub(crate) illegal: bool,
+    /// It was asked to.
+    pub(crate) asked: bool,
+}
+
+/// What a step costs a slow CPU if the setup says that steps cost nothing.
+const NOMINAL_STEP: u64 = 20_000;
 
 /// What is known of a member's role, from its views.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +91,13 @@ pub(crate) struct Node {
     pub(crate) paused_since: u64,
     /// Effects whose stamp came while the process stood still.
     pub(crate) held: Vec<(Lane, Vec<squall_api::Effect>)>,
+    /// It would have ended while it stood still.
+    pub(crate) held_exit: Option<Exit>,
+    /// What a step costs, and by what factors faults make it more.
+    pub(crate) step_cost: u64,
+    pub(crate) slow: BTreeMap<u32, u32>,
+    /// How often its disk was replaced.
+    pub(crate) wipes: u64,
     pub(crate) lanes: [LaneState; 2],
     pub(crate) standing: Standing,
 }
@@ -82,11 +107,26 @@ impl Node {
         &mut self.lanes[lane as usize]
     }
 
+    /// What the CPU takes for a step, in nanoseconds.
+    pub(crate) fn cpu(&self) -> u64 {
+        if self.slow.is_empty() {
+            return self.step_cost;
+        }
+        let cost = match self.step_cost {
+            0 => NOMINAL_STEP,
+            cost => cost,
+        };
+        let factors = self.slow.values().map(|factor| u64::from(*factor));
+        factors.fold(cost, u64::saturating_mul)
+    }
+
     /// Whether a lane would take an input at true time `t`.
     pub(crate) fn has_work(&self, lane: Lane, t: u64) -> bool {
         let state = &self.lanes[lane as usize];
         self.up
             && self.pauses.is_empty()
+            && !state.gated
+            && !state.ended
             && t >= state.busy_until
             && (!state.inbox.is_empty()
                 || state
@@ -98,7 +138,7 @@ impl Node {
     /// for never.
     pub(crate) fn next_wake(&self, lane: Lane, t: u64) -> Option<u64> {
         let state = &self.lanes[lane as usize];
-        if !self.up || !self.pauses.is_empty() {
+        if !self.up || !self.pauses.is_empty() || state.gated || state.ended {
             return None;
         }
         if !state.inbox.is_empty() {

@@ -1,6 +1,6 @@
 //! What will happen, in order of (true time, order of scheduling).
 
-use super::process::Lane;
+use super::process::{Exit, Lane};
 use squall_api::{Effect, Request, Response, Status, SyncId};
 use squall_record::Why;
 use std::cmp::Reverse;
@@ -54,6 +54,29 @@ pub(crate) enum Due {
     Broken { op: u64, refused: bool },
     /// The client will not wait any longer.
     GiveUp { op: u64, why: Why },
+    /// What a lane did after a mark, once everybody who waited for the mark has
+    /// been woken: goes to the end of what is due now, behind what they did.
+    AfterMark {
+        node: u64,
+        lane: Lane,
+        incarnation: u32,
+        effects: Vec<Effect>,
+    },
+    /// The lane goes on after a mark.
+    Ungate {
+        node: u64,
+        lane: Lane,
+        incarnation: u32,
+        effects: Vec<Effect>,
+    },
+    /// A process ends by itself.
+    Exit {
+        node: u64,
+        incarnation: u32,
+        exit: Exit,
+    },
+    /// A process is killed and its disk replaced by an empty one.
+    Wipe { node: u64 },
     /// A process is killed.
     Crash { node: u64, how: PowerLoss },
     /// A process starts.

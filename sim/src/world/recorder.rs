@@ -72,12 +72,6 @@ impl Recorder {
     /// Passes a named point in the code.
     pub(crate) fn mark(&mut self, t: u64, node: u64, name: &'static str) {
         self.hash.mix(b'm', name.as_bytes());
-        match self.stats.marks.get_mut(name) {
-            Some(n) => *n += 1,
-            None => {
-                self.stats.marks.insert(name.to_owned(), 1);
-            }
-        }
         self.detail(t, Some(node), None, || Kind::Mark { name: name.into() });
     }
 

@@ -2,6 +2,10 @@
 //! an apply lane that writes, syncs and answers, and a Raft lane that sends a
 //! heartbeat to everybody every 100 ms of its own clock.
 
+mod clocks;
+mod connections;
+mod marks;
 mod network;
+mod processes;
 mod steps;
 mod tiny;

@@ -9,12 +9,12 @@ use squall_sim::{Bandwidth, LatencyModel, LinkFault, LinkParams};
 
 /// True time `ms` milliseconds after the members have opened: that takes one
 /// sync of a directory.
-fn at(ms: u64) -> u64 {
+pub(crate) fn at(ms: u64) -> u64 {
     FSYNC + ms * MS
 }
 
 /// When frames of member 1 arrived at member 2, in milliseconds.
-fn arrivals(events: &[Event]) -> Vec<u64> {
+pub(crate) fn arrivals(events: &[Event]) -> Vec<u64> {
     let arrived = |e: &&Event| {
         e.node == Some(2) && matches!(e.kind, Kind::Delivered { from, .. } if from == 1)
     };

@@ -61,31 +61,51 @@ pub(crate) struct Count {
     len: u64,
 }
 
+impl Count {
+    fn write(&mut self, fx: &mut Effects) -> Result<(), Fatal> {
+        self.file.write_at(self.len, b"x")?;
+        fx.mark("count.written");
+        self.file.sync()?;
+        fx.mark("count.synced");
+        self.len += 1;
+        Ok(())
+    }
+}
+
+/// The answer to a put that made the count `revision`.
+pub(crate) fn answer(revision: u64) -> pb::PutResponse {
+    let header = pb::ResponseHeader {
+        revision: revision as i64,
+        ..Default::default()
+    };
+    pb::PutResponse {
+        header: Some(header),
+        prev_kv: None,
+    }
+}
+
 impl Machine for Count {
     fn step(&mut self, _: Now, input: Input, fx: &mut Effects) -> Result<(), Fatal> {
-        if let Input::Request {
-            id,
-            req: Request::Put(_),
-            ..
-        } = input
-        {
-            self.file.write_at(self.len, b"x")?;
-            fx.mark("count.written");
-            self.file.sync()?;
-            self.len += 1;
-            let header = pb::ResponseHeader {
-                revision: self.len as i64,
-                ..Default::default()
-            };
-            let response = pb::PutResponse {
-                header: Some(header),
-                prev_kv: None,
-            };
-            fx.push(Effect::Reply {
+        match input {
+            Input::Request {
                 id,
-                result: Ok(Response::Put(response)),
-                last: true,
-            });
+                req: Request::Put(_),
+                ..
+            } => {
+                self.write(fx)?;
+                fx.push(Effect::Reply {
+                    id,
+                    result: Ok(Response::Put(answer(self.len))),
+                    last: true,
+                });
+            }
+            Input::Closed(_) => fx.mark("count.closed"),
+            Input::Stop => {
+                // It leaves a last byte, to be counted like a put.
+                self.write(fx)?;
+                return Err(Fatal::Stopped);
+            }
+            _ => {}
         }
         Ok(())
     }
@@ -153,6 +173,7 @@ pub(crate) fn setup(seed: u64) -> Setup {
         },
         link: link.clone(),
         client_link: link,
+        step_cost: 0,
         clients: 4,
         bugs: Bugs::NONE,
         keep: Keep::Everything,

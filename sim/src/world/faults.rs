@@ -1,0 +1,173 @@
+//! Faults, as the tasks of a scenario inject them.
+//!
+//! Most are overlays: they last until they are ended by the number of the fault
+//! that they belong to, and what other faults do at the same place stays.
+
+use super::World;
+use super::process::{Lane, Node};
+use super::queue::Due;
+use crate::{ClockFault, LinkFault, NodeClock, PowerLoss};
+use squall_api::Input;
+
+/// Processes.
+impl World {
+    /// Starts a member's process, if it does not run.
+    pub fn start(&self, node: u64) {
+        let mut inner = self.shared.lock();
+        let now = inner.now;
+        inner.queue.push(now, Due::Start { node });
+    }
+
+    /// Kills a member's process, if it runs: nothing of it runs any more, no
+    /// destructor's write counts. A process that is still opening dies half-way
+    /// through its recovery.
+    pub fn crash(&self, node: u64, how: PowerLoss) {
+        let mut inner = self.shared.lock();
+        let now = inner.now;
+        inner.queue.push(now, Due::Crash { node, how });
+    }
+
+    /// Asks a member's process to stop, if it runs. It is down, without loss,
+    /// once both of its lanes have stopped.
+    pub fn stop(&self, node: u64) {
+        let mut inner = self.shared.lock();
+        if inner.node(node).up {
+            for lane in Lane::BOTH {
+                inner.give(node, lane, Input::Stop);
+            }
+        }
+    }
+
+    /// Kills a member's process, if it runs, and replaces its disk by a new,
+    /// empty one. Faults of the old disk do not touch the new one.
+    ///
+    /// A member that starts again from an empty disk has forgotten its votes and
+    /// what it acknowledged: nothing that rests on those may be expected of the
+    /// cluster if it returns under the same id.
+    pub fn wipe(&self, node: u64) {
+        let mut inner = self.shared.lock();
+        let now = inner.now;
+        inner.queue.push(now, Due::Wipe { node });
+    }
+
+    /// Stops a process in its tracks, as a garbage collection would; its clocks
+    /// run on. It stands still until every fault that paused it has resumed it.
+    pub fn pause(&self, fault: u32, node: u64) {
+        self.shared.lock().pause(fault, node);
+    }
+
+    /// Ends the pause that `fault` began.
+    pub fn resume(&self, fault: u32, node: u64) {
+        self.shared.lock().resume(fault, node);
+    }
+
+    /// Lets each step that a node begins from now on cost `factor` times as much
+    /// of the CPU (20 µs times `factor` if the setup says that steps cost
+    /// nothing). Several faults multiply. It outlives the node's processes.
+    pub fn slow(&self, fault: u32, node: u64, factor: u32) {
+        self.shared.lock().node(node).slow.insert(fault, factor);
+    }
+
+    /// Ends what `fault` slowed.
+    pub fn unslow(&self, fault: u32, node: u64) {
+        self.shared.lock().node(node).slow.remove(&fault);
+    }
+}
+
+/// The network.
+impl World {
+    /// Cuts the direction `from` to `to` for as long as `fault` is not healed.
+    pub fn cut(&self, fault: u32, from: u64, to: u64) {
+        self.shared.lock().net.cut(fault, from, to);
+    }
+
+    /// Degrades the messages that are sent from `from` to `to` from now on, for
+    /// as long as `fault` is not healed. A second call replaces the first.
+    pub fn degrade(&self, fault: u32, from: u64, to: u64, what: LinkFault) {
+        self.shared.lock().net.degrade(fault, from, to, what);
+    }
+
+    /// Clogs a direction: nothing moves on it until `fault` is healed. What is
+    /// under way, or sent meanwhile, makes the rest of its way afterwards.
+    pub fn clog(&self, fault: u32, from: u64, to: u64) {
+        let mut inner = self.shared.lock();
+        let now = inner.now;
+        inner.net.clog(now, fault, from, to);
+    }
+
+    /// Holds what would arrive at `to` from `from`; it all arrives, in order,
+    /// when `fault` is healed.
+    pub fn hold(&self, fault: u32, from: u64, to: u64) {
+        self.shared.lock().net.hold(fault, from, to);
+    }
+
+    /// Ends everything that `fault` cut, degraded, clogged or held.
+    pub fn heal(&self, fault: u32) {
+        self.shared.lock().heal(fault);
+    }
+
+    /// Resets every open connection of a client, and returns how many there
+    /// were. Answers that have left their members still arrive; of whatever else
+    /// it waits for, the client learns that its outcome is unknown. The members
+    /// learn that the connections are closed.
+    pub fn reset_client(&self, client: u32) -> u64 {
+        let mut inner = self.shared.lock();
+        inner.reset_connections(|conn| conn.client == client)
+    }
+
+    /// Resets every open connection to a member, as
+    /// [`World::reset_client`] does those of a client.
+    pub fn reset_member(&self, node: u64) -> u64 {
+        let mut inner = self.shared.lock();
+        inner.reset_connections(|conn| conn.node == node)
+    }
+}
+
+/// Disks.
+impl World {
+    /// Makes every fsync of a node that begins from now on take `delay` ns longer.
+    pub fn stall(&self, fault: u32, node: u64, delay: u64) {
+        self.shared.lock().node(node).disk.stall(fault, delay);
+    }
+
+    /// Ends a stall.
+    pub fn unstall(&self, fault: u32, node: u64) {
+        self.shared.lock().node(node).disk.unstall(fault);
+    }
+}
+
+/// Clocks.
+impl World {
+    /// Lets a fault freeze, bend or shift a node's clocks from now on, in place
+    /// of what the same fault did to them before.
+    pub fn disturb_clock(&self, fault: u32, node: u64, what: ClockFault) {
+        self.turn_clock(node, |clock, now| clock.disturb(now, fault, what));
+    }
+
+    /// Ends what `fault` does to a node's clocks: they go on from where they
+    /// are, the wall clock steps back by the fault's offset.
+    pub fn relieve_clock(&self, fault: u32, node: u64) {
+        self.turn_clock(node, |clock, now| clock.relieve(now, fault));
+    }
+
+    /// Changes how fast a node's clocks run without faults, in parts per million.
+    pub fn drift(&self, node: u64, ppm: f64) {
+        self.turn_clock(node, |clock, now| clock.set_drift(now, ppm));
+    }
+
+    /// Steps a node's wall clock, for good.
+    pub fn step_wall(&self, node: u64, ns: i64) {
+        self.shared.lock().node(node).clock.step_wall(ns);
+    }
+
+    /// Changes a clock, and has its node's timers looked at again.
+    fn turn_clock(&self, node: u64, change: impl FnOnce(&mut NodeClock, u64)) {
+        let mut inner = self.shared.lock();
+        let now = inner.now;
+        let Node { clock, .. } = inner.node(node);
+        change(clock, now);
+        for lane in Lane::BOTH {
+            inner.arm(node, lane);
+        }
+    }
+}

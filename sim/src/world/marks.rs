@@ -1,0 +1,119 @@
+//! Named points in the code: how often they were passed, and who waits for it.
+
+use super::Shared;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+/// The marks of a run.
+#[derive(Default)]
+pub(crate) struct Marks {
+    /// How often each was passed, by node.
+    passed: BTreeMap<&'static str, BTreeMap<u64, u64>>,
+    waits: Vec<Wait>,
+}
+
+/// Somebody waits for a mark to be passed.
+struct Wait {
+    name: String,
+    /// By this node, or by any.
+    node: Option<u64>,
+    /// So many times more.
+    left: u64,
+    /// The node that passed it the last time.
+    by: Option<u64>,
+    waker: Option<(u32, Waker)>,
+}
+
+impl Marks {
+    /// Notes a mark. Returns whom to wake; `None` if nobody waited for it.
+    pub(crate) fn pass(&mut self, node: u64, name: &'static str) -> Option<Vec<(u32, Waker)>> {
+        *self
+            .passed
+            .entry(name)
+            .or_default()
+            .entry(node)
+            .or_default() += 1;
+        let mut reached = None;
+        for wait in &mut self.waits {
+            let counts = wait.by.is_none()
+                && wait.name == name
+                && wait.node.is_none_or(|awaited| awaited == node);
+            if !counts {
+                continue;
+            }
+            wait.left -= 1;
+            if wait.left == 0 {
+                wait.by = Some(node);
+                let wakers: &mut Vec<_> = reached.get_or_insert_default();
+                wakers.extend(wait.waker.take());
+            }
+        }
+        reached
+    }
+
+    pub(crate) fn passed(&self, node: u64, name: &str) -> u64 {
+        let nodes = self.passed.get(name);
+        nodes
+            .and_then(|nodes| nodes.get(&node))
+            .copied()
+            .unwrap_or(0)
+    }
+
+    /// How often each was passed, by whatever node.
+    pub(crate) fn totals(&self) -> BTreeMap<String, u64> {
+        let totals = self.passed.iter();
+        totals
+            .map(|(name, nodes)| ((*name).to_owned(), nodes.values().sum()))
+            .collect()
+    }
+}
+
+/// Waits for a mark; yields the node that passed it. See
+/// [`World::at_mark`](super::World::at_mark).
+#[must_use = "a future does nothing unless it is awaited"]
+pub struct AtMark {
+    shared: Arc<Shared>,
+    wait: usize,
+}
+
+impl AtMark {
+    pub(crate) fn new(shared: Arc<Shared>, name: &str, node: Option<u64>, nth: u64) -> AtMark {
+        assert!(
+            nth > 0,
+            "marks are counted from 1: {name}#{nth} never comes"
+        );
+        let wait = {
+            let mut inner = shared.lock();
+            let waits = &mut inner.marks.waits;
+            waits.push(Wait {
+                name: name.to_owned(),
+                node,
+                left: nth,
+                by: None,
+                waker: None,
+            });
+            waits.len() - 1
+        };
+        AtMark { shared, wait }
+    }
+}
+
+impl Future for AtMark {
+    type Output = u64;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<u64> {
+        let mut inner = self.shared.lock();
+        let task = inner.current_task;
+        let wait = &mut inner.marks.waits[self.wait];
+        match wait.by {
+            Some(node) => Poll::Ready(node),
+            None => {
+                wait.waker = Some((task, cx.waker().clone()));
+                Poll::Pending
+            }
+        }
+    }
+}
