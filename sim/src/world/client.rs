@@ -1,8 +1,8 @@
 //! A client in this world: connections to members, and honest outcomes.
 
-use super::Shared;
 use super::inner::Waiting;
 use super::queue::Due;
+use super::shared::Shared;
 use squall_record::{Call, Kind, Op, Outcome, Target, Why};
 use std::future::poll_fn;
 use std::sync::Arc;

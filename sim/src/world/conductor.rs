@@ -1,10 +1,10 @@
 //! The conductor: takes the next due thing, moves the clock to its time, lets
 //! exactly one task run, and waits until that task has come to rest.
 
-use super::Shared;
-use super::inner::Gone;
+use super::lives::Gone;
 use super::process::Lane;
 use super::queue::Due;
+use super::shared::Shared;
 use crate::PowerLoss;
 use madsim::runtime::Handle;
 use madsim::time::TimeHandle;
@@ -178,7 +178,7 @@ fn handle(shared: &Shared, due: Due) {
         }
         Due::Broken { op, refused } => {
             let outcome = if refused {
-                Outcome::Refused(super::connection_refused())
+                Outcome::Refused(super::calls::connection_refused())
             } else {
                 Outcome::Unknown(Why::Reset)
             };

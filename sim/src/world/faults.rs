@@ -3,7 +3,7 @@
 //! Most are overlays: they last until they are ended by the number of the fault
 //! that they belong to, and what other faults do at the same place stays.
 
-use super::World;
+use super::handle::World;
 use super::process::{Lane, Node};
 use super::queue::Due;
 use crate::{ClockFault, LinkFault, NodeClock, PowerLoss};

@@ -1,7 +1,7 @@
 //! A lane's host in this world: the task side of the conductor's baton.
 
-use super::Shared;
 use super::process::Lane;
+use super::shared::Shared;
 use squall_api::{Effects, Host, Input, Machine, Now, drive};
 use std::future::poll_fn;
 use std::sync::Arc;

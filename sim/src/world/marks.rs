@@ -1,6 +1,6 @@
 //! Named points in the code: how often they were passed, and who waits for it.
 
-use super::Shared;
+use super::shared::Shared;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;

@@ -75,6 +75,18 @@ pub struct Standing {
     pub applied: u64,
 }
 
+impl Standing {
+    pub(crate) const fn of_nobody() -> Standing {
+        Standing {
+            role: Role::Follower,
+            term: 0,
+            leader: 0,
+            commit: 0,
+            applied: 0,
+        }
+    }
+}
+
 /// A node. The machine (clock, disk) outlives its processes.
 pub(crate) struct Node {
     pub(crate) machine: madsim::task::NodeId,

@@ -1,0 +1,139 @@
+//! Calls of clients, from the connection that they are sent on to the outcome.
+
+use super::conns::Conn;
+use super::inner::Inner;
+use super::process::Lane;
+use super::queue::Due;
+use squall_api::{Code, Input, ReqId, Request, Response, SessionId, Status};
+use squall_record::Outcome;
+
+pub(crate) fn connection_refused() -> Status {
+    Status::new(Code::Unavailable, "connection refused")
+}
+
+impl Inner {
+    /// When something that leaves now on a connection reaches the client.
+    pub(crate) fn reaches_client(&mut self, conn: u64) -> u64 {
+        let (client, number, node) = self.conn(conn);
+        self.net.to_client(self.now, client, number, node)
+    }
+
+    /// When something that leaves now on a connection reaches the member.
+    pub(crate) fn reaches_member(&mut self, conn: u64) -> u64 {
+        let (client, number, node) = self.conn(conn);
+        self.net.to_member(self.now, client, number, node)
+    }
+
+    pub(crate) fn conn(&self, conn: u64) -> (u32, u64, u64) {
+        let conn = self.conns.get(conn).expect("a connection in use is kept");
+        (conn.client, conn.number, conn.node)
+    }
+
+    pub(crate) fn call_arrives(&mut self, op: u64, conn: u64, req: Request) {
+        let state = self.conns.get(conn).expect("a call is under way on it");
+        let (node, open) = (state.node, state.open);
+        self.hash_call(op, &req);
+        self.conns.arrived(conn, op);
+        if !open || !self.node(node).up {
+            // Nobody listens, or not who did when the call was sent. Refused is
+            // certain: no process ever saw the call.
+            let at = self.reaches_client(conn);
+            let refused = open;
+            self.close(conn);
+            self.queue.push(at, Due::Broken { op, refused });
+            return;
+        }
+        self.conns.taken_in(conn, op);
+        let session = SessionId(conn);
+        self.give(
+            node,
+            Lane::Apply,
+            Input::Request {
+                id: ReqId(op),
+                session,
+                req,
+            },
+        );
+    }
+
+    pub(crate) fn reply(&mut self, id: ReqId, result: Result<Response, Status>) {
+        let op = id.0;
+        self.hash_answer(op, &result);
+        let conn = self.waiting[op as usize].conn;
+        if !self.conns.answered(conn, op) {
+            return;
+        }
+        let at = self.reaches_client(conn);
+        self.queue.push(
+            at,
+            Due::Answer {
+                op,
+                result: Box::new(result),
+            },
+        );
+    }
+
+    pub(crate) fn close(&mut self, conn: u64) {
+        self.conns.close(conn);
+        if let Some(gone) = self.conns.forget(conn) {
+            self.net.forget(gone.client, gone.number, gone.node);
+        }
+    }
+
+    /// The member's machine resets a connection. Answers that left before still
+    /// arrive; whatever was not answered breaks when the reset arrives.
+    pub(crate) fn reset(&mut self, conn: u64, also_under_way: bool) {
+        for op in self.conns.unanswered(conn, also_under_way) {
+            let at = self.reaches_client(conn);
+            self.queue.push(at, Due::Broken { op, refused: false });
+        }
+        self.close(conn);
+    }
+
+    /// Resets open connections, of one client or to one member. Returns how
+    /// many.
+    pub(crate) fn reset_connections(&mut self, of: impl Fn(&Conn) -> bool) -> u64 {
+        let open = self.conns.open(of);
+        for &conn in &open {
+            let (_, _, node) = self.conn(conn);
+            self.reset(conn, true);
+            if self.node(node).up {
+                self.give(node, Lane::Apply, Input::Closed(SessionId(conn)));
+            }
+        }
+        open.len() as u64
+    }
+
+    /// The client learns an outcome, unless it knows one already.
+    pub(crate) fn settle(&mut self, op: u64, outcome: Outcome) {
+        let waiting = &mut self.waiting[op as usize];
+        if waiting.done {
+            return;
+        }
+        waiting.done = true;
+        let (task, waker) = (waiting.task, waiting.waker.take());
+        self.recorder.returned(self.now, op, outcome);
+        if let Some(waker) = waker {
+            self.wake(task, waker);
+        }
+    }
+
+    pub(crate) fn hash_call(&mut self, op: u64, req: &Request) {
+        self.scratch.clear();
+        req.encode(&mut self.scratch);
+        self.recorder.hash.mix_u64(self.now);
+        self.recorder.hash.mix_u64(op);
+        self.recorder.hash.mix(b'c', &self.scratch);
+    }
+
+    pub(crate) fn hash_answer(&mut self, op: u64, result: &Result<Response, Status>) {
+        self.scratch.clear();
+        match result {
+            Ok(response) => response.encode(&mut self.scratch),
+            Err(status) => self.scratch.extend_from_slice(status.message.as_bytes()),
+        }
+        self.recorder.hash.mix_u64(self.now);
+        self.recorder.hash.mix_u64(op);
+        self.recorder.hash.mix(b'y', &self.scratch);
+    }
+}

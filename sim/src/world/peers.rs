@@ -1,0 +1,153 @@
+//! Messages between members, from the step that sends one to the lane that takes it.
+
+use super::inner::Inner;
+use super::process::Lane;
+use super::queue::Due;
+use super::wire::{self, Flight, Wire};
+use crate::Fate;
+use squall_api::{FRAME_HEADER_LEN, Input, PeerFrame};
+use squall_record::{DropReason, Kind};
+
+impl Inner {
+    pub(crate) fn send(&mut self, node: u64, frame: PeerFrame) {
+        let now = self.now;
+        let (to, msg_type) = (frame.to, frame.msg.get_msg_type());
+        assert!(
+            frame.from == node && self.has_node(to),
+            "n{node} sent {frame:?}"
+        );
+        self.scratch.clear();
+        frame.encode_message(&mut self.scratch);
+        self.recorder.hash.mix_u64(now);
+        self.recorder.hash.mix_u64(node << 32 | to);
+        self.recorder.hash.mix(b's', &self.scratch);
+        let bytes = self.scratch.len() + FRAME_HEADER_LEN;
+        if self.violation.is_none()
+            && let Err(violation) = self.observer.sent(now, node, &frame.msg)
+        {
+            self.violate(Some(node), violation);
+        }
+        let sent = self.recorder.detail(now, Some(node), None, || Kind::Sent {
+            msg: 0,
+            to,
+            what: format!("{msg_type:?}").into(),
+            term: frame.msg.term,
+            index: frame.msg.index,
+            entries: frame.msg.entries.len() as u32,
+        });
+        // A message is known by the number of the event that sent it.
+        let msg = sent;
+        if let Some(event) = self.recorder.events.last_mut()
+            && event.seq == sent
+            && let Kind::Sent { msg: slot, .. } = &mut event.kind
+        {
+            *slot = msg;
+        }
+        match self.net.send(now, node, to, bytes) {
+            Fate::Drop(why) => {
+                self.recorder
+                    .detail(now, Some(node), Some(sent), || Kind::Dropped {
+                        msg,
+                        to,
+                        why,
+                    });
+            }
+            Fate::Deliver(at) => self.fly(at, msg, sent, frame, None),
+            Fate::DeliverTwice(first, second) => {
+                self.fly(first, msg, sent, frame.clone(), None);
+                self.fly(second, msg, sent, frame, None);
+            }
+            Fate::Damaged { at, damage } => self.fly(at, msg, sent, frame, Some(damage)),
+        }
+    }
+
+    /// Puts a frame on its way, to arrive at true time `at`.
+    pub(crate) fn fly(
+        &mut self,
+        at: u64,
+        msg: u64,
+        sent: u64,
+        frame: PeerFrame,
+        damage: Option<u64>,
+    ) {
+        let (from, to) = (frame.from, frame.to);
+        let arrives = self.net.link_time(self.now, from, to) + (at - self.now);
+        let flight = Flight {
+            msg,
+            sent,
+            frame,
+            damage,
+        };
+        self.wire(from, to).push(arrives, flight);
+        self.queue.push(at, Due::Arrive { from, to });
+    }
+
+    pub(crate) fn wire(&mut self, from: u64, to: u64) -> &mut Wire {
+        let nodes = self.nodes.len() as u64;
+        &mut self.wires[((from - 1) * nodes + (to - 1)) as usize]
+    }
+
+    /// Ends what a fault did to the network, and lets go what it kept there.
+    pub(crate) fn heal(&mut self, fault: u32) {
+        let now = self.now;
+        self.net.heal(fault);
+        for (from, to) in self.net.relieve(now, fault) {
+            let reached = self.net.link_time(now, from, to);
+            let waits: Vec<u64> = self
+                .wire(from, to)
+                .arrivals()
+                .map(|at| at.saturating_sub(reached))
+                .collect();
+            for wait in waits {
+                self.queue.push(now + wait, Due::Arrive { from, to });
+            }
+        }
+    }
+
+    /// Looks at a direction on which a frame should arrive now. A clog may have
+    /// moved that, and a hold may have brought it forward: then nothing does.
+    pub(crate) fn arrive(&mut self, from: u64, to: u64) {
+        let now = self.now;
+        if !self.net.moves(from, to) {
+            return;
+        }
+        let reached = self.net.link_time(now, from, to);
+        let Some(flight) = self.wire(from, to).pop(reached) else {
+            return;
+        };
+        let Flight { msg, sent, .. } = flight;
+        let arrived = if !self.net.connected(from, to) {
+            Err(DropReason::Partition)
+        } else if !self.node(to).up {
+            Err(DropReason::Down)
+        } else {
+            match flight.damage {
+                None => Ok(flight.frame),
+                Some(damage) => {
+                    wire::damaged(&flight.frame, damage).map_err(|_| DropReason::Corrupt)
+                }
+            }
+        };
+        self.recorder.hash.mix(b'a', &[arrived.is_err() as u8]);
+        self.recorder.hash.mix_u64(msg);
+        let frame = match arrived {
+            Ok(frame) => frame,
+            Err(why) => {
+                self.recorder
+                    .detail(now, Some(to), Some(sent), || Kind::Dropped { msg, to, why });
+                return;
+            }
+        };
+        if flight.damage.is_some() {
+            // The checksum let it pass, and so does the world: what the member
+            // makes of it is the finding.
+            let name = "net.damage_unnoticed";
+            self.recorder.mark(now, to, name);
+            self.marks.pass(to, name);
+        }
+        self.recorder.stats.messages += 1;
+        self.recorder
+            .detail(now, Some(to), Some(sent), || Kind::Delivered { msg, from });
+        self.give(to, Lane::Raft, Input::Peer(frame));
+    }
+}

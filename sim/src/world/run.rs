@@ -1,0 +1,153 @@
+//! One run, from an empty world to what it leaves.
+
+use super::boot::boot;
+use super::conductor;
+use super::handle::World;
+use super::inner::Inner;
+use super::process::{LaneState, Node, Standing};
+use super::recorder::Recorder;
+use super::setup::{Observer, Panicked, Setup, Simulated};
+use super::shared::Shared;
+use crate::{Net, NodeClock, NodeDisk, PowerLoss, Streams};
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Runs `scenario` in a world of its own, on a thread of its own: a second
+/// madsim runtime on one thread would see another hash-map order.
+pub fn simulate<T, S, F>(
+    setup: Setup,
+    observer: Box<dyn Observer>,
+    scenario: S,
+) -> Result<Simulated<T>, Panicked>
+where
+    T: Send + 'static,
+    S: FnOnce(World) -> F + Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a fresh thread per run, and nothing else on it"
+    )]
+    let thread = std::thread::spawn(move || {
+        let runtime =
+            madsim::runtime::Runtime::with_seed_and_config(setup.seed, madsim::Config::default());
+        runtime.block_on(run(setup, observer, scenario))
+    });
+    thread.join().map_err(|panic| Panicked {
+        message: match panic.downcast::<String>() {
+            Ok(text) => *text,
+            Err(panic) => match panic.downcast::<&'static str>() {
+                Ok(text) => (*text).to_owned(),
+                Err(_) => "a panic without a message".to_owned(),
+            },
+        },
+    })
+}
+
+async fn run<T, S, F>(setup: Setup, observer: Box<dyn Observer>, scenario: S) -> Simulated<T>
+where
+    T: Send + 'static,
+    S: FnOnce(World) -> F + Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
+    let executor = madsim::runtime::Handle::current();
+    let streams = Streams::new(setup.seed);
+    let count = setup.members.len() as u64;
+    let shared = Arc::new(Shared {
+        inner: Mutex::new(None),
+    });
+    let mut nodes = Vec::new();
+    for (id, member) in (1u64..).zip(&setup.members) {
+        let (world, member_of, bugs, seed) =
+            (shared.clone(), member.clone(), setup.bugs, setup.seed);
+        let clock = NodeClock::new(member.clock.clone());
+        let machine = executor
+            .create_node()
+            .name(format!("n{id}"))
+            .init(move || boot(world.clone(), id, member_of.clone(), bugs, seed))
+            .build();
+        // Building a node runs its init; processes start when they are told to.
+        executor.kill(machine.id());
+        nodes.push(Node {
+            machine: machine.id(),
+            disk: NodeDisk::new(id, setup.disk.clone(), &streams),
+            clock,
+            up: false,
+            ended: None,
+            incarnation: 0,
+            pauses: BTreeSet::new(),
+            paused_since: 0,
+            held: Vec::new(),
+            held_exit: None,
+            step_cost: setup.step_cost,
+            slow: BTreeMap::new(),
+            wipes: 0,
+            lanes: [LaneState::default(), LaneState::default()],
+            standing: Standing::of_nobody(),
+        });
+    }
+    // The killed init tasks are dropped before anything else runs.
+    madsim::time::sleep(std::time::Duration::from_millis(1)).await;
+
+    let net = Net::new(
+        count,
+        setup.link.clone(),
+        setup.client_link.clone(),
+        &streams,
+    );
+    let recorder = Recorder::new(setup.keep, setup.seed);
+    *shared.inner.lock().expect("nobody has panicked yet") =
+        Some(Inner::new(&setup, nodes, net, recorder, observer));
+
+    let world = World {
+        shared: shared.clone(),
+        clients: setup.clients,
+    };
+    let result: Arc<Mutex<Option<T>>> = Arc::new(Mutex::new(None));
+    let (slot, scenario_world) = (result.clone(), world.clone());
+    world.spawn(async move {
+        let value = scenario(scenario_world.clone()).await;
+        *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+        scenario_world.shared.lock().stopped = true;
+    });
+    conductor::conduct(&shared).await;
+
+    // Tear down: nothing of a process may act any more, and every task is
+    // dropped before the runtime is.
+    let machines: Vec<_> = {
+        let inner = shared.lock();
+        let now = inner.now;
+        inner
+            .nodes
+            .iter()
+            .map(|node| (node.machine, node.disk.clone(), now))
+            .collect()
+    };
+    for (machine, disk, now) in machines {
+        disk.crash(now, PowerLoss::Kept);
+        executor.kill(machine);
+    }
+    madsim::time::sleep(std::time::Duration::from_millis(1)).await;
+
+    let mut inner = shared.inner.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut inner = inner.take().expect("the world is there until here");
+    inner.end_of_run();
+    for node in &inner.nodes {
+        inner.recorder.hash.mix_u64(node.disk.take_hash());
+    }
+    let events_seen = inner.recorder.events_seen();
+    let mut stats = inner.recorder.stats;
+    stats.events = events_seen;
+    stats.marks = inner.marks.totals();
+    stats.simulated_ns = inner.now;
+    Simulated {
+        value: result.lock().unwrap_or_else(PoisonError::into_inner).take(),
+        history: inner.recorder.history,
+        events: inner.recorder.events,
+        applied: inner.applied,
+        violation: inner.violation,
+        stats,
+        hash: inner.recorder.hash.value(),
+    }
+}
