@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 ///
 /// The Raft lane shows it for what is in the log, the apply lane for what was
 /// applied; a checker compares the two.
-pub(crate) fn entry_id(entry: &Entry) -> EntryId {
+pub fn entry_id(entry: &Entry) -> EntryId {
     let mut head = [0; 20];
     head[..8].copy_from_slice(&entry.index.to_le_bytes());
     head[8..16].copy_from_slice(&entry.term.to_le_bytes());

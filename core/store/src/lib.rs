@@ -26,6 +26,7 @@ mod waiting;
 mod wal;
 
 pub use apply_lane::{ApplyLane, ETCD_VERSION};
+pub use digest::entry_id;
 pub use raft_lane::RaftLane;
 
 use squall_api::{Env, Now, OpenError};

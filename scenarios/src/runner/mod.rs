@@ -13,7 +13,7 @@ use crate::panics::Watch;
 use crate::{Plan, Scenario, Schedule};
 use squall_api::Bugs;
 use squall_record::Run;
-use squall_sim::world::simulate;
+use squall_sim::world::{Open, simulate};
 use std::sync::Arc;
 
 /// How a run is to be made; nothing here changes what happens in it, except
@@ -45,6 +45,17 @@ pub struct RunFailure {
 /// Runs `scenario` with `seed` and judges it. Synchronous, self-contained, and
 /// safe to call from several threads at once.
 pub fn run(scenario: &Scenario, seed: u64, options: &RunOptions) -> Result<Run, RunFailure> {
+    run_with(scenario, seed, options, &|_| squall_sim::world::store())
+}
+
+/// Runs `scenario` as [`run`] does, on members that `open` opens, by their ids:
+/// clusters of other implementations, or of several.
+pub fn run_with(
+    scenario: &Scenario,
+    seed: u64,
+    options: &RunOptions,
+    open: &dyn Fn(u64) -> Open,
+) -> Result<Run, RunFailure> {
     let plan = Plan::draw(scenario, seed);
     let clocks = match &options.follow {
         Some(schedule) => schedule.clocks.clone(),
@@ -54,7 +65,7 @@ pub fn run(scenario: &Scenario, seed: u64, options: &RunOptions) -> Result<Run, 
         Some(schedule) => schedule.faults.len(),
         None => plan.faults.len(),
     };
-    let setup = setup::world(scenario, &clocks, seed, options);
+    let setup = setup::world(scenario, &clocks, seed, options, open);
     let watch = watch::Watch::new();
     let observer = Box::new(watch.clone());
 

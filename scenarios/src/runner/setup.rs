@@ -6,7 +6,7 @@ use crate::runner::RunOptions;
 use squall_sim::ClockParams;
 use squall_sim::DiskParams;
 use squall_sim::LinkParams;
-use squall_sim::world::{Keep, MemberSetup, Setup};
+use squall_sim::world::{Keep, MemberSetup, Open, Setup};
 use std::ops::RangeInclusive;
 
 /// Besides the scenario's clients: one that probes, one that audits.
@@ -17,6 +17,7 @@ pub(super) fn world(
     clocks: &[NodeClock],
     seed: u64,
     options: &RunOptions,
+    open: &dyn Fn(u64) -> Open,
 ) -> Setup {
     let cluster = &scenario.cluster;
     let members = (1..=cluster.nodes)
@@ -28,7 +29,7 @@ pub(super) fn world(
                     wall_offset_ns: clock.map_or(0, |c| c.offset_ns),
                     drift_ppm: clock.map_or(0.0, |c| c.drift_ppm as f64),
                 },
-                open: squall_sim::world::store(),
+                open: open(id),
             }
         })
         .collect();
