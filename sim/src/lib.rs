@@ -37,5 +37,5 @@ pub use disk::{
     Mount, NodeDisk, Operation, PowerLoss, Region, StartedSync,
 };
 pub use hash::RollingHash;
-pub use net::{Bandwidth, Fate, LatencyModel, LinkFault, LinkParams, Net};
+pub use net::{Bandwidth, ClientWay, Fate, LatencyModel, LinkFault, LinkHits, LinkParams, Net};
 pub use rng::{Draw, Keyed, Streams};

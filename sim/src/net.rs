@@ -1,15 +1,20 @@
 //! The network: when a message arrives, if it does.
 
 use crate::rng::{Draw, Keyed, Streams};
+use clients::ClientLinks;
 use fault::{Extra, Overlay};
 use squall_record::DropReason;
 use std::collections::{BTreeMap, BTreeSet};
 use xxhash_rust::xxh3::xxh3_64;
 
+mod clients;
 mod fault;
+mod hits;
 mod latency;
 
+pub use clients::ClientWay;
 pub use fault::{Bandwidth, LinkFault};
+pub use hits::LinkHits;
 pub use latency::LatencyModel;
 
 /// How a link behaves, each direction for itself.
@@ -65,6 +70,10 @@ pub struct Net {
     /// The directions that each fault degrades, clogs or holds.
     touched: BTreeMap<u32, BTreeSet<(u64, u64)>>,
     connections: BTreeMap<Connection, Direction>,
+    /// What faults do to connections of clients.
+    client_links: ClientLinks,
+    /// How many messages each fault did something to.
+    hits: BTreeMap<u32, LinkHits>,
 }
 
 #[derive(Debug, Clone)]
@@ -127,6 +136,8 @@ impl Net {
             cuts: BTreeMap::new(),
             touched: BTreeMap::new(),
             connections: BTreeMap::new(),
+            client_links: ClientLinks::new(*s),
+            hits: BTreeMap::new(),
         }
     }
 
@@ -142,18 +153,26 @@ impl Net {
         let twice = draw.chance(self.link.duplicate);
         let latencies = [0, 1].map(|_| self.link.latency.draw(&mut draw));
         let mut extra = Extra::default();
-        for overlay in link.overlays.values_mut() {
-            overlay.touch(&mut extra);
+        for (fault, overlay) in &mut link.overlays {
+            let hits = overlay.touch(&mut extra);
+            if link.cut == 0 {
+                self.hits.entry(*fault).or_default().add(&hits);
+            }
         }
         if link.cut > 0 {
+            self.lost_to_cut(from, to);
             return Fate::Drop(DropReason::Partition);
         }
         if lost || extra.lost {
             return Fate::Drop(DropReason::Loss);
         }
         let mut leaves = now;
-        for overlay in link.overlays.values_mut() {
-            match overlay.queue(leaves, bytes as u64) {
+        for (fault, overlay) in &mut link.overlays {
+            let left = overlay.queue(leaves, bytes as u64);
+            if left != Some(leaves) {
+                self.hits.entry(*fault).or_default().narrowed += 1;
+            }
+            match left {
                 Some(at) => leaves = at,
                 None => return Fate::Drop(DropReason::Queue),
             }
@@ -255,6 +274,29 @@ impl Net {
         link.clogs.is_empty() && link.holds.is_empty()
     }
 
+    /// Notes that a message met the cuts of its direction.
+    pub fn lost_to_cut(&mut self, from: u64, to: u64) {
+        for (fault, cuts) in &self.cuts {
+            if cuts.contains(&(from, to)) {
+                self.hits.entry(*fault).or_default().cut += 1;
+            }
+        }
+    }
+
+    /// Notes that a message waits because its direction does not
+    /// [move](Net::moves).
+    pub fn kept(&mut self, from: u64, to: u64) {
+        let link = &self.links[self.index(from, to)];
+        for fault in link.clogs.union(&link.holds) {
+            self.hits.entry(*fault).or_default().kept += 1;
+        }
+    }
+
+    /// How many messages each fault did something to.
+    pub fn hits(&self) -> &BTreeMap<u32, LinkHits> {
+        &self.hits
+    }
+
     /// How long the direction has not been clogged, up to true time `t`. A
     /// message that is sent at `t` and would arrive `d` later does so once this
     /// has grown by `d`.
@@ -284,6 +326,35 @@ impl Net {
     /// When a message of a member arrives at a client; see [`Net::to_member`].
     pub fn to_client(&mut self, t: u64, client: u32, conn: u64, member: u64) -> u64 {
         self.on_connection(t, client, conn, member, false)
+    }
+
+    /// Delays what clients and a member say to each other, in the ways that
+    /// `way` names, for as long as the fault lasts.
+    pub fn delay_clients(&mut self, fault: u32, member: u64, way: ClientWay, delay: LatencyModel) {
+        self.client_links.degrade(fault, member, way, delay);
+    }
+
+    /// Cuts the connections between clients and a member, in the ways that
+    /// `way` names: they stay open, and what is sent on them arrives when the
+    /// fault has ended, as TCP sends again what was lost.
+    pub fn cut_clients(&mut self, fault: u32, member: u64, way: ClientWay) {
+        self.client_links.cut(fault, member, way);
+    }
+
+    /// Ends what a fault does to connections of clients. Says whether it did
+    /// anything.
+    pub fn relieve_clients(&mut self, fault: u32) -> bool {
+        self.client_links.heal(fault)
+    }
+
+    /// Whether something that would arrive now on a connection has to wait for
+    /// the end of a fault.
+    pub fn keeps_client(&mut self, member: u64, to_member: bool) -> bool {
+        let by = self.client_links.cut_by(member, to_member);
+        for fault in &by {
+            self.hits.entry(*fault).or_default().client += 1;
+        }
+        !by.is_empty()
     }
 
     fn on_connection(
@@ -317,8 +388,12 @@ impl Net {
             }
         });
         let mut draw: Draw = direction.draws.next();
-        let time = t.saturating_add(self.client.latency.draw(&mut draw));
-        direction.arrive(time, false)
+        let (later, faults) = self.client_links.delay(member, to_member);
+        for fault in faults {
+            self.hits.entry(fault).or_default().client += 1;
+        }
+        let latency = self.client.latency.draw(&mut draw).saturating_add(later);
+        direction.arrive(t.saturating_add(latency), false)
     }
 
     fn index(&self, from: u64, to: u64) -> usize {

@@ -1,6 +1,6 @@
 //! What a fault does to one direction, for as long as it lasts.
 
-use super::LatencyModel;
+use super::{LatencyModel, LinkHits};
 use crate::rng::{Keyed, Streams};
 use std::ops::RangeInclusive;
 use xxhash_rust::xxh3::xxh3_64;
@@ -88,11 +88,13 @@ impl Overlay {
         }
     }
 
-    /// The next message's draws: eight words.
-    pub(super) fn touch(&mut self, extra: &mut Extra) {
+    /// The next message's draws: eight words. Returns what they do to it.
+    pub(super) fn touch(&mut self, extra: &mut Extra) -> LinkHits {
         let mut draw = self.draws.next();
-        extra.lost |= draw.chance(self.what.loss);
-        extra.twice |= draw.chance(self.what.duplicate);
+        let lost = draw.chance(self.what.loss);
+        extra.lost |= lost;
+        let twice = draw.chance(self.what.duplicate);
+        extra.twice |= twice;
         let behind = draw.chance(self.what.reorder);
         let by = draw.range(self.what.reorder_by.clone());
         if behind {
@@ -103,7 +105,16 @@ impl Overlay {
         if corrupt {
             extra.damage = Some(damage);
         }
-        extra.delay = extra.delay.saturating_add(self.what.delay.draw(&mut draw));
+        let delay = self.what.delay.draw(&mut draw);
+        extra.delay = extra.delay.saturating_add(delay);
+        LinkHits {
+            lost: lost.into(),
+            duplicated: twice.into(),
+            reordered: behind.into(),
+            damaged: corrupt.into(),
+            delayed: u64::from(delay > 0),
+            ..LinkHits::default()
+        }
     }
 
     /// When a message that comes to the queue at link time `t` has left it;

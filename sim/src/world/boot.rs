@@ -30,6 +30,10 @@ fn open_member(shared: Arc<Shared>, node: u64, member: MemberSetup, bugs: Bugs, 
         let state = inner.node(node);
         let mount = state.disk.mount();
         state.disk.begin_step(t);
+        if let Some(doom) = &state.doom {
+            let number = state.disk.operations() + doom.operation;
+            state.disk.crash_at_operation(Some(number));
+        }
         let incarnation = state.incarnation;
         let now = state.clock.now(t);
         inner
@@ -54,6 +58,7 @@ fn open_member(shared: Arc<Shared>, node: u64, member: MemberSetup, bugs: Bugs, 
     let opened = (member.open)(env, now);
     let mut inner = shared.lock();
     let t = inner.now;
+    inner.meet_doom(node);
     match opened {
         Ok(Lanes { raft, apply }) => {
             let spent = inner.node(node).disk.spent();

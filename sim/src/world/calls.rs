@@ -12,6 +12,22 @@ pub(crate) fn connection_refused() -> Status {
 }
 
 impl Inner {
+    /// Keeps what would arrive on a connection that is cut, until it no longer
+    /// is; gives back anything else.
+    pub(crate) fn keep_from_client(&mut self, due: Due) -> Option<Due> {
+        let (op, to_member) = match &due {
+            Due::Call { op, .. } => (*op, true),
+            Due::Answer { op, .. } | Due::Broken { op, .. } => (*op, false),
+            _ => return Some(due),
+        };
+        let member = self.recorder.history[op as usize].member;
+        if self.net.keeps_client(member, to_member) {
+            self.kept_from_clients.push(due);
+            return None;
+        }
+        Some(due)
+    }
+
     /// When something that leaves now on a connection reaches the client.
     pub(crate) fn reaches_client(&mut self, conn: u64) -> u64 {
         let (client, number, node) = self.conn(conn);

@@ -94,6 +94,9 @@ fn follow(clock: &TimeHandle, now: u64) {
 
 fn handle(shared: &Shared, due: Due) {
     let mut inner = shared.lock();
+    let Some(due) = inner.keep_from_client(due) else {
+        return;
+    };
     match due {
         Due::Wake { task, waker } => inner.wake(task, waker),
         Due::Begin { task } => {
@@ -165,6 +168,7 @@ fn handle(shared: &Shared, due: Due) {
         } => {
             if inner.node(node).incarnation == incarnation {
                 inner.synced(node, id, begun);
+                inner.meet_doom(node);
             }
         }
         Due::Arrive { from, to } => inner.arrive(from, to),

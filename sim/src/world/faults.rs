@@ -4,9 +4,9 @@
 //! that they belong to, and what other faults do at the same place stays.
 
 use super::handle::World;
-use super::process::{Lane, Node};
+use super::process::{Doom, Lane, Node};
 use super::queue::Due;
-use crate::{ClockFault, LinkFault, NodeClock, PowerLoss};
+use crate::{ClientWay, ClockFault, DiskFault, LatencyModel, LinkFault, NodeClock, PowerLoss};
 use squall_api::Input;
 
 /// Processes.
@@ -25,6 +25,28 @@ impl World {
         let mut inner = self.shared.lock();
         let now = inner.now;
         inner.queue.push(now, Due::Crash { node, how });
+    }
+
+    /// Starts a member's process, if it does not run, and kills it again when
+    /// it begins its `operation`-th disk operation, counted from 1: in the midst
+    /// of its recovery, if that takes so many. It is down for `down` ns then.
+    pub fn start_doomed(&self, node: u64, operation: u64, how: PowerLoss, down: u64) {
+        let mut inner = self.shared.lock();
+        let now = inner.now;
+        inner.node(node).doom = Some(Doom {
+            operation: operation.max(1),
+            how,
+            down,
+        });
+        inner.queue.push(now, Due::Start { node });
+    }
+
+    /// Takes back what [`World::start_doomed`] announced, if it has not come.
+    pub fn spare(&self, node: u64) {
+        let mut inner = self.shared.lock();
+        let state = inner.node(node);
+        state.doom = None;
+        state.disk.crash_at_operation(None);
     }
 
     /// Asks a member's process to stop, if it runs. It is down, without loss,
@@ -106,6 +128,20 @@ impl World {
         self.shared.lock().heal(fault);
     }
 
+    /// Delays what clients and a member say to each other, in the ways that
+    /// `way` names, until `fault` is healed.
+    pub fn delay_clients(&self, fault: u32, node: u64, way: ClientWay, delay: LatencyModel) {
+        let mut inner = self.shared.lock();
+        inner.net.delay_clients(fault, node, way, delay);
+    }
+
+    /// Cuts the connections between clients and a member, in the ways that
+    /// `way` names. They stay open: what is sent on them, and what is under way,
+    /// arrives when `fault` is healed.
+    pub fn cut_clients(&self, fault: u32, node: u64, way: ClientWay) {
+        self.shared.lock().net.cut_clients(fault, node, way);
+    }
+
     /// Resets every open connection of a client, and returns how many there
     /// were. Answers that have left their members still arrive; of whatever else
     /// it waits for, the client learns that its outcome is unknown. The members
@@ -125,6 +161,23 @@ impl World {
 
 /// Disks.
 impl World {
+    /// Sets a fault of a node's disk in: see
+    /// [`NodeDisk::inject`](crate::NodeDisk::inject).
+    pub fn spoil(&self, fault: u32, node: u64, what: DiskFault) {
+        self.shared.lock().node(node).disk.inject(fault, what);
+    }
+
+    /// Ends what `fault` does to a node's disk: see
+    /// [`NodeDisk::clear`](crate::NodeDisk::clear).
+    pub fn unspoil(&self, fault: u32, node: u64) {
+        self.shared.lock().node(node).disk.clear(fault);
+    }
+
+    /// Bytes that a node's files take on its disk.
+    pub fn allocated(&self, node: u64) -> u64 {
+        self.shared.lock().node(node).disk.allocated()
+    }
+
     /// Makes every fsync of a node that begins from now on take `delay` ns longer.
     pub fn stall(&self, fault: u32, node: u64, delay: u64) {
         self.shared.lock().node(node).disk.stall(fault, delay);

@@ -5,12 +5,12 @@ use super::Observer;
 use super::conns::Conns;
 use super::marks::Marks;
 use super::process::Node;
-use super::queue::Queue;
+use super::queue::{Due, Queue};
 use super::recorder::Recorder;
 use super::setup::Setup;
 use super::task::Task;
 use super::wire::Wire;
-use crate::{DiskParams, Net};
+use crate::{DiskParams, FaultCounts, Net};
 use squall_record::{Outcome, Why, Witness};
 use std::collections::BTreeMap;
 use std::task::Waker;
@@ -74,6 +74,10 @@ pub(crate) struct Inner {
     pub(crate) applied: Vec<AppliedEntry>,
     pub(crate) applied_index: u64,
     pub(crate) scratch: Vec<u8>,
+    /// What would have arrived on connections that are cut, in order.
+    pub(crate) kept_from_clients: Vec<Due>,
+    /// What the faults of disks that were replaced did.
+    pub(crate) replaced_disks: FaultCounts,
 }
 
 impl Inner {
@@ -109,6 +113,8 @@ impl Inner {
             applied: Vec::new(),
             applied_index: 0,
             scratch: Vec::new(),
+            kept_from_clients: Vec::new(),
+            replaced_disks: FaultCounts::default(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! How processes end, stand still, and lose their disks.
 
 use super::inner::Inner;
-use super::process::{Exit, Lane, LaneState, Standing};
+use super::process::{Doom, Exit, Lane, LaneState, Standing};
 use super::queue::Due;
 use crate::{DiskParams, NodeDisk, PowerLoss, Streams};
 use squall_api::Fatal;
@@ -126,7 +126,25 @@ impl Inner {
         let old = std::mem::replace(&mut state.disk, new);
         // What the old one did is part of the run.
         self.recorder.hash.mix_u64(old.take_hash());
+        self.replaced_disks.add(&old.stats().fired);
         self.observer.wiped(node);
+    }
+
+    /// Kills a process that has done the disk operation at which it is to die.
+    pub(crate) fn meet_doom(&mut self, node: u64) {
+        let now = self.now;
+        let state = self.node(node);
+        let Some(Doom { how, down, .. }) = state.doom else {
+            return;
+        };
+        let Some(operation) = state.disk.take_crash_point() else {
+            return;
+        };
+        state.doom = None;
+        let at = operation.begun.max(now);
+        self.queue.push(at, Due::Crash { node, how });
+        self.queue
+            .push(at.saturating_add(down), Due::Start { node });
     }
 
     pub(crate) fn pause(&mut self, fault: u32, node: u64) {

@@ -91,6 +91,11 @@ impl Inner {
     pub(crate) fn heal(&mut self, fault: u32) {
         let now = self.now;
         self.net.heal(fault);
+        if self.net.relieve_clients(fault) {
+            for due in std::mem::take(&mut self.kept_from_clients) {
+                self.queue.push(now, due);
+            }
+        }
         for (from, to) in self.net.relieve(now, fault) {
             let reached = self.net.link_time(now, from, to);
             let waits: Vec<u64> = self
@@ -109,6 +114,7 @@ impl Inner {
     pub(crate) fn arrive(&mut self, from: u64, to: u64) {
         let now = self.now;
         if !self.net.moves(from, to) {
+            self.net.kept(from, to);
             return;
         }
         let reached = self.net.link_time(now, from, to);
@@ -117,6 +123,7 @@ impl Inner {
         };
         let Flight { msg, sent, .. } = flight;
         let arrived = if !self.net.connected(from, to) {
+            self.net.lost_to_cut(from, to);
             Err(DropReason::Partition)
         } else if !self.node(to).up {
             Err(DropReason::Down)

@@ -2,6 +2,7 @@
 
 use crate::NodeClock;
 use crate::NodeDisk;
+use crate::PowerLoss;
 use squall_api::{Input, Role};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -87,6 +88,16 @@ impl Standing {
     }
 }
 
+/// A kill that waits for a process.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Doom {
+    /// At which of its disk operations, from 1.
+    pub(crate) operation: u64,
+    pub(crate) how: PowerLoss,
+    /// How long it is down then, in nanoseconds.
+    pub(crate) down: u64,
+}
+
 /// A node. The machine (clock, disk) outlives its processes.
 pub(crate) struct Node {
     pub(crate) machine: madsim::task::NodeId,
@@ -110,6 +121,8 @@ pub(crate) struct Node {
     pub(crate) slow: BTreeMap<u32, u32>,
     /// How often its disk was replaced.
     pub(crate) wipes: u64,
+    /// It is to be killed again while it recovers.
+    pub(crate) doom: Option<Doom>,
     pub(crate) lanes: [LaneState; 2],
     pub(crate) standing: Standing,
 }

@@ -83,6 +83,7 @@ where
             step_cost: setup.step_cost,
             slow: BTreeMap::new(),
             wipes: 0,
+            doom: None,
             lanes: [LaneState::default(), LaneState::default()],
             standing: Standing::of_nobody(),
         });
@@ -136,6 +137,10 @@ where
     for node in &inner.nodes {
         inner.recorder.hash.mix_u64(node.disk.take_hash());
     }
+    let mut disk_faults = inner.replaced_disks;
+    for node in &inner.nodes {
+        disk_faults.add(&node.disk.stats().fired);
+    }
     let events_seen = inner.recorder.events_seen();
     let mut stats = inner.recorder.stats;
     stats.events = events_seen;
@@ -148,6 +153,8 @@ where
         applied: inner.applied,
         violation: inner.violation,
         stats,
+        disk_faults,
+        link_hits: inner.net.hits().clone(),
         hash: inner.recorder.hash.value(),
     }
 }

@@ -1,10 +1,11 @@
 //! What a world is made of, who watches it, and what it leaves.
 
 use super::{AppliedEntry, Keep, Violation};
-use crate::{ClockParams, DiskParams, LinkParams};
+use crate::{ClockParams, DiskParams, FaultCounts, LinkHits, LinkParams};
 use squall_api::eraftpb::Message;
 use squall_api::{Bugs, Config, Env, Machine, Now, OpenError, View};
 use squall_record::{Event, Op, Stats};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What a world is made of. Member ids are 1 to `members.len()`.
@@ -97,6 +98,10 @@ pub struct Simulated<T> {
     pub violation: Option<Violation>,
     /// Counts.
     pub stats: Stats,
+    /// How often the faults of disks did something.
+    pub disk_faults: FaultCounts,
+    /// How many messages each fault of the network did something to.
+    pub link_hits: BTreeMap<u32, LinkHits>,
     /// The rolling hash over all events and payloads.
     pub hash: u64,
 }

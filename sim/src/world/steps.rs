@@ -77,6 +77,7 @@ impl Inner {
             };
             self.queue.push(now + stamp + cpu, due);
         }
+        self.meet_doom(node);
         let state = self.node(node);
         let spent = state.disk.spent();
         state.lane(lane).busy_until = now + spent + cpu;

@@ -2,6 +2,7 @@
 
 use crate::tiny::*;
 use squall_record::{Outcome, Target, Why};
+use squall_sim::ClientWay;
 use squall_sim::world::World;
 
 /// A put of client 0 at member 1, with `fault` called so long after it; then
@@ -55,4 +56,67 @@ fn an_answer_that_has_left_arrives_before_the_reset() {
     });
     assert_eq!((revision(&first), revision(&second)), (1, 2));
     assert_eq!(took, LATENCY + FSYNC + LATENCY);
+}
+
+/// Runs one put of client 0 at member 1, whose connections `fault` troubles for
+/// 300 ms from the start; returns when the put reached the member's disk, after
+/// which time its client knew, and the outcome.
+fn put_under(fault: impl FnOnce(&World) + Send + 'static) -> (u64, Outcome) {
+    let done = run(setup(1), move |world| async move {
+        fault(&world);
+        let healer = world.clone();
+        world.spawn(async move {
+            healer.sleep(300 * MS).await;
+            healer.heal(7);
+        });
+        let outcome = world.client(0).call(1, put(), second()).await;
+        let other = world.client(1).call(2, put(), second()).await;
+        assert_eq!(revision(&other), 1, "another member's connections are fine");
+        outcome
+    });
+    assert_eq!(took(&done.history[1]), LATENCY + FSYNC + LATENCY);
+    assert!(done.link_hits[&7].client > 0);
+    let outcome = done.value.expect("the story ended");
+    (took(&done.history[0]), outcome)
+}
+
+#[test]
+fn calls_and_answers_are_delayed_each_by_itself() {
+    let sound = LATENCY + FSYNC + LATENCY;
+    for (way, later) in [
+        (ClientWay::Calls, 20 * MS),
+        (ClientWay::Answers, 20 * MS),
+        (ClientWay::Both, 40 * MS),
+    ] {
+        let (took, outcome) = put_under(move |world| {
+            world.delay_clients(7, 1, way, (20 * MS..=20 * MS).into());
+        });
+        assert_eq!((took, revision(&outcome)), (sound + later, 1), "{way:?}");
+    }
+}
+
+#[test]
+fn what_a_cut_keeps_arrives_when_it_ends() {
+    let (took, outcome) = put_under(|world| world.cut_clients(7, 1, ClientWay::Calls));
+    assert_eq!(
+        (took, revision(&outcome)),
+        (300 * MS + FSYNC + LATENCY, 1),
+        "the call arrived late"
+    );
+    let (took, outcome) = put_under(|world| world.cut_clients(7, 1, ClientWay::Answers));
+    assert_eq!((took, revision(&outcome)), (300 * MS, 1), "the answer did");
+}
+
+#[test]
+fn a_call_that_nobody_waits_for_any_more_still_arrives() {
+    let done = run(setup(1), |world| async move {
+        world.cut_clients(7, 1, ClientWay::Both);
+        let first = world.client(0).call(1, put(), second()).await;
+        world.heal(7);
+        world.sleep(100 * MS).await;
+        (first, world.client(1).call(1, put(), second()).await)
+    });
+    let (first, second) = done.value.expect("the story ended");
+    assert_eq!(first, Outcome::Unknown(Why::Timeout));
+    assert_eq!(revision(&second), 2, "the first put took effect");
 }

@@ -298,3 +298,32 @@ fn a_failed_open_does_not_end_the_process_that_is_started_after_a_crash() {
     assert!(!matches!(outcome, Outcome::Unknown(Why::Reset)));
     assert_eq!((revision(&outcome), ended), (1, None));
 }
+
+#[test]
+fn a_doomed_start_dies_at_its_disk_operation_and_starts_again() {
+    let done = run(setup(1), |world| async move {
+        world.crash(1, PowerLoss::Kept);
+        world.sleep(10 * MS).await;
+        // The first operation after a restart is the write of the first put.
+        world.start_doomed(1, 2, PowerLoss::Lost, 100 * MS);
+        world.sleep(10 * MS).await;
+        let first = world.client(0).call(1, put(), second()).await;
+        assert!(!world.is_up(1));
+        world.sleep(100 * MS).await;
+        assert!(world.is_up(1), "it is down for 100 ms");
+        let second = world.client(1).call(1, put(), second()).await;
+        // What is taken back does not come.
+        world.crash(1, PowerLoss::Kept);
+        world.sleep(10 * MS).await;
+        world.start_doomed(1, 1, PowerLoss::Lost, 100 * MS);
+        world.sleep(10 * MS).await;
+        world.spare(1);
+        let third = world.client(2).call(1, put(), crate::tiny::second()).await;
+        (first, second, third)
+    });
+    let (first, second, third) = done.value.expect("the story ended");
+    assert_eq!(first, Outcome::Unknown(Why::Reset), "it died in its sync");
+    assert_eq!(revision(&second), 1, "the first put is lost");
+    assert_eq!(revision(&third), 2);
+    assert_eq!(done.stats.restarts, 3);
+}
