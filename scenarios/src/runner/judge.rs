@@ -44,6 +44,8 @@ pub(super) fn judge(evidence: Evidence<'_>) -> Run {
         applied,
         violation,
         mut stats,
+        disk_faults: _,
+        link_hits: _,
         hash,
     } = simulated;
     let broken = violation.is_some();
