@@ -147,6 +147,7 @@ impl Sweep<'_> {
             bugs: self.bugs,
             record: self.record_all,
             follow: None,
+            trace: None,
         };
         let again = self.check_determinism.takes(number);
         judge_once(runner, scenario, seed, &options, again, at)

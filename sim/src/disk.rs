@@ -101,6 +101,16 @@ pub struct StartedSync {
     pub due: u64,
 }
 
+/// What there is to know of a step that has run.
+pub(crate) struct EndOfStep {
+    /// Disk time that it spent, in nanoseconds.
+    pub(crate) spent: u64,
+    /// The asynchronous syncs that it started.
+    pub(crate) started: Vec<StartedSync>,
+    /// The rolling hash, if there was any operation since the last step.
+    pub(crate) hash: Option<u64>,
+}
+
 /// What was counted since the disk was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DiskStats {
@@ -178,6 +188,16 @@ impl NodeDisk {
     /// one by one, but their timelines may overlap.
     pub fn begin_step(&self, t: u64) {
         self.state().begin_step(t);
+    }
+
+    /// The node that it belongs to.
+    pub fn node(&self) -> u64 {
+        self.node
+    }
+
+    /// What there is to know of a step that has run.
+    pub(crate) fn end_step(&self) -> EndOfStep {
+        self.state().end_step()
     }
 
     /// Disk time spent since the step began, in nanoseconds.

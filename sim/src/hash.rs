@@ -1,5 +1,7 @@
-//! The rolling hash: what two runs must agree on to be called the same.
+//! The rolling hash: what two runs must agree on to be called the same, and the
+//! chain of checkpoints that says from where on they do not.
 
+use squall_record::Checkpoint;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// A chained hash: each part is hashed with all that went before as its seed,
@@ -34,9 +36,89 @@ impl RollingHash {
     }
 }
 
+/// How many checkpoints a chain has at most: about 20 KB in a file.
+const CHECKPOINTS_MAX: usize = 256;
+/// How many events lie between two of them at first.
+const EVERY: u64 = 64;
+
+/// Checkpoints of a rolling hash, at evenly spaced events. When there would be
+/// too many, every other one is dropped: the spacing is always `EVERY` times a
+/// power of two, so that chains of runs of different lengths have checkpoints in
+/// common.
+#[derive(Debug, Clone)]
+pub(crate) struct Chain {
+    every: u64,
+    /// The event of the next one.
+    next: u64,
+    points: Vec<Checkpoint>,
+}
+
+impl Default for Chain {
+    fn default() -> Chain {
+        Chain {
+            every: EVERY,
+            next: EVERY,
+            points: Vec::new(),
+        }
+    }
+}
+
+impl Chain {
+    /// Event `seq` at true time `t` brought the hash to `hash`.
+    #[inline]
+    pub(crate) fn passes(&mut self, seq: u64, t: u64, hash: RollingHash) {
+        if seq == self.next {
+            let hash = hash.value();
+            self.points.push(Checkpoint { seq, t, hash });
+            self.thin_out();
+            self.next = seq + self.every;
+        }
+    }
+
+    /// The checkpoints so far; the chain begins anew.
+    pub(crate) fn take(&mut self) -> Vec<Checkpoint> {
+        std::mem::take(self).points
+    }
+
+    fn thin_out(&mut self) {
+        if self.points.len() == CHECKPOINTS_MAX {
+            self.every *= 2;
+            let every = self.every;
+            self.points.retain(|point| point.seq % every == 0);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_chain_stays_bounded_and_evenly_spaced() {
+        for (events, spacing) in [
+            (100, 64),
+            (64 * 255, 64),
+            (64 * 256, 128),
+            (1_000_000, 4096),
+        ] {
+            let mut chain = Chain::default();
+            for seq in 1..=events {
+                chain.passes(seq, 10 * seq, RollingHash(seq));
+            }
+            let points = chain.take();
+            assert!(points.len() < CHECKPOINTS_MAX, "{events}: {}", points.len());
+            assert_eq!(points.len() as u64, events / spacing, "{events}");
+            for (n, point) in (1..).zip(&points) {
+                let seq = n * spacing;
+                let expected = Checkpoint {
+                    seq,
+                    t: 10 * seq,
+                    hash: seq,
+                };
+                assert_eq!(*point, expected, "{events}");
+            }
+        }
+    }
 
     fn hash(parts: &[(u8, &[u8])]) -> u64 {
         let mut hash = RollingHash::new(1);

@@ -5,12 +5,14 @@
 //! All times are true nanoseconds since the start of the run, which no node's
 //! clock shows.
 
+mod chain;
 mod event;
 mod history;
 mod op;
 mod run;
 mod verdict;
 
+pub use chain::{Checkpoint, Part, PartKind, Traced, Window};
 pub use event::{DropReason, Event, FaultPhase, Kind, RunPhase};
 pub use history::{FORMAT, FormatVersion, HistoryError, read_history, write_history};
 pub use op::{Op, Outcome, Target, Why};

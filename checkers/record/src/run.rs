@@ -1,6 +1,6 @@
 //! One run and what came of it.
 
-use crate::{Check, Event, Op, Verdict};
+use crate::{Check, Checkpoint, Event, Op, Traced, Verdict};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -131,4 +131,8 @@ pub struct Run {
     pub events: Vec<Event>,
     /// Every drawn fault made concrete, as TOML that replays without the RNG.
     pub schedule: String,
+    /// The rolling hash along the way, at a bounded number of events.
+    pub checkpoints: Vec<Checkpoint>,
+    /// The events of the window that was asked for, in full.
+    pub trace: Vec<Traced>,
 }

@@ -169,6 +169,7 @@ fn options(bugs: Bugs, follow: Option<crate::Schedule>) -> RunOptions {
         bugs,
         record: true,
         follow,
+        trace: None,
     }
 }
 

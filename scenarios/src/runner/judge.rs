@@ -47,6 +47,8 @@ pub(super) fn judge(evidence: Evidence<'_>) -> Run {
         disk_faults: _,
         link_hits: _,
         hash,
+        checkpoints,
+        trace,
     } = simulated;
     let broken = violation.is_some();
     let orders: Vec<Applied> = applied
@@ -123,6 +125,8 @@ pub(super) fn judge(evidence: Evidence<'_>) -> Run {
         history,
         events,
         schedule: schedule.to_toml(),
+        checkpoints,
+        trace,
     }
 }
 

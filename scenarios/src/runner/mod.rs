@@ -12,7 +12,7 @@ mod watch;
 use crate::panics::Watch;
 use crate::{Plan, Scenario, Schedule};
 use squall_api::Bugs;
-use squall_record::Run;
+use squall_record::{Run, Window};
 use squall_sim::world::{Open, simulate};
 use std::sync::Arc;
 
@@ -26,6 +26,8 @@ pub struct RunOptions {
     pub record: bool,
     /// Follow this schedule of faults instead of drawing one from the seed.
     pub follow: Option<Schedule>,
+    /// Keep the events of this window with everything that was hashed.
+    pub trace: Option<Window>,
 }
 
 /// A run that came to no verdict because something in it panicked or aborted.

@@ -62,6 +62,7 @@ pub(super) fn world(
         } else {
             Keep::Notable
         },
+        trace: options.trace,
     }
 }
 

@@ -153,6 +153,8 @@ pub(crate) fn run(
         history: operations(),
         events: events(options.record),
         schedule: schedule.to_toml(),
+        checkpoints: Vec::new(),
+        trace: Vec::new(),
     }
 }
 

@@ -4,7 +4,7 @@ use super::faults::{Faults, Work};
 use super::inode::{Inode, Sync, SyncFate};
 use super::names::{Ino, Names, Place, dir_of};
 use super::operation::{DiskOp, Operations};
-use super::{DiskParams, DiskStats, StartedSync};
+use super::{DiskParams, DiskStats, EndOfStep, StartedSync};
 use crate::hash::RollingHash;
 use crate::rng::{Keyed, Streams};
 use squall_api::{Open, SyncId};
@@ -41,6 +41,8 @@ pub(super) struct State {
     pub(super) operations: Operations,
     hashing: bool,
     hash: RollingHash,
+    /// The hash at the end of the last step.
+    told: u64,
     stats: DiskStats,
 }
 
@@ -96,6 +98,7 @@ impl State {
             operations: Operations::default(),
             hashing: true,
             hash: RollingHash::new(node),
+            told: RollingHash::new(node).value(),
             stats: DiskStats::default(),
         }
     }
@@ -171,6 +174,16 @@ impl State {
 
     pub(super) fn set_hash(&mut self, on: bool) {
         self.hashing = on;
+    }
+
+    pub(super) fn end_step(&mut self) -> EndOfStep {
+        let hash = self.hash.value();
+        let before = std::mem::replace(&mut self.told, hash);
+        EndOfStep {
+            spent: self.spent(),
+            started: self.take_started(),
+            hash: (hash != before).then_some(hash),
+        }
     }
 
     pub(super) fn hash(&self) -> u64 {

@@ -38,7 +38,7 @@ fn open_member(shared: Arc<Shared>, node: u64, member: MemberSetup, bugs: Bugs, 
         let now = state.clock.now(t);
         inner
             .recorder
-            .notable(t, Some(node), Kind::Started { incarnation });
+            .notable(t, Some(node), None, Kind::Started { incarnation });
         inner.observer.started(node);
         if incarnation > 0 {
             inner.recorder.stats.restarts += 1;

@@ -5,7 +5,7 @@ use super::inner::Inner;
 use super::process::Lane;
 use super::queue::Due;
 use squall_api::{Code, Input, ReqId, Request, Response, SessionId, Status};
-use squall_record::Outcome;
+use squall_record::{Outcome, PartKind};
 
 pub(crate) fn connection_refused() -> Status {
     Status::new(Code::Unavailable, "connection refused")
@@ -60,6 +60,7 @@ impl Inner {
             return;
         }
         self.conns.taken_in(conn, op);
+        let invoked = Some(self.waiting[op as usize].invoked);
         let session = SessionId(conn);
         self.give(
             node,
@@ -69,10 +70,16 @@ impl Inner {
                 session,
                 req,
             },
+            invoked,
         );
     }
 
-    pub(crate) fn reply(&mut self, id: ReqId, result: Result<Response, Status>) {
+    pub(crate) fn reply(
+        &mut self,
+        id: ReqId,
+        result: Result<Response, Status>,
+        cause: Option<u64>,
+    ) {
         let op = id.0;
         self.hash_answer(op, &result);
         let conn = self.waiting[op as usize].conn;
@@ -84,6 +91,7 @@ impl Inner {
             at,
             Due::Answer {
                 op,
+                cause,
                 result: Box::new(result),
             },
         );
@@ -114,21 +122,21 @@ impl Inner {
             let (_, _, node) = self.conn(conn);
             self.reset(conn, true);
             if self.node(node).up {
-                self.give(node, Lane::Apply, Input::Closed(SessionId(conn)));
+                self.give(node, Lane::Apply, Input::Closed(SessionId(conn)), None);
             }
         }
         open.len() as u64
     }
 
     /// The client learns an outcome, unless it knows one already.
-    pub(crate) fn settle(&mut self, op: u64, outcome: Outcome) {
+    pub(crate) fn settle(&mut self, op: u64, cause: Option<u64>, outcome: Outcome) {
         let waiting = &mut self.waiting[op as usize];
         if waiting.done {
             return;
         }
         waiting.done = true;
         let (task, waker) = (waiting.task, waiting.waker.take());
-        self.recorder.returned(self.now, op, outcome);
+        self.recorder.returned(self.now, op, cause, outcome);
         if let Some(waker) = waker {
             self.wake(task, waker);
         }
@@ -137,9 +145,7 @@ impl Inner {
     pub(crate) fn hash_call(&mut self, op: u64, req: &Request) {
         self.scratch.clear();
         req.encode(&mut self.scratch);
-        self.recorder.hash.mix_u64(self.now);
-        self.recorder.hash.mix_u64(op);
-        self.recorder.hash.mix(b'c', &self.scratch);
+        self.recorder.mix(PartKind::Call, op, &self.scratch);
     }
 
     pub(crate) fn hash_answer(&mut self, op: u64, result: &Result<Response, Status>) {
@@ -148,8 +154,6 @@ impl Inner {
             Ok(response) => response.encode(&mut self.scratch),
             Err(status) => self.scratch.extend_from_slice(status.message.as_bytes()),
         }
-        self.recorder.hash.mix_u64(self.now);
-        self.recorder.hash.mix_u64(op);
-        self.recorder.hash.mix(b'y', &self.scratch);
+        self.recorder.mix(PartKind::Answer, op, &self.scratch);
     }
 }

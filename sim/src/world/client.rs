@@ -50,7 +50,7 @@ impl SimClient {
             call: call.clone(),
             outcome: Outcome::Unknown(Why::RunEnded),
         });
-        inner.recorder.detail(now, None, None, || Kind::Invoked {
+        let invoked = inner.recorder.detail(now, None, None, || Kind::Invoked {
             op,
             client,
             what: what.into(),
@@ -62,6 +62,7 @@ impl SimClient {
             waker: None,
             task,
             done: false,
+            invoked,
             conn,
         });
         let at = inner.reaches_member(conn);

@@ -165,20 +165,21 @@ fn handle(shared: &Shared, due: Due) {
             incarnation,
             id,
             begun,
+            cause,
         } => {
             if inner.node(node).incarnation == incarnation {
-                inner.synced(node, id, begun);
+                inner.synced(node, id, begun, cause);
                 inner.meet_doom(node);
             }
         }
         Due::Arrive { from, to } => inner.arrive(from, to),
         Due::Call { op, conn, req } => inner.call_arrives(op, conn, *req),
-        Due::Answer { op, result } => {
+        Due::Answer { op, cause, result } => {
             let outcome = match *result {
                 Ok(response) => Outcome::Ok(response),
                 Err(status) => Outcome::from_status(status),
             };
-            inner.settle(op, outcome);
+            inner.settle(op, cause, outcome);
         }
         Due::Broken { op, refused } => {
             let outcome = if refused {
@@ -186,9 +187,9 @@ fn handle(shared: &Shared, due: Due) {
             } else {
                 Outcome::Unknown(Why::Reset)
             };
-            inner.settle(op, outcome);
+            inner.settle(op, None, outcome);
         }
-        Due::GiveUp { op, why } => inner.settle(op, Outcome::Unknown(why)),
+        Due::GiveUp { op, why } => inner.settle(op, None, Outcome::Unknown(why)),
         Due::Crash { .. } | Due::Exit { .. } | Due::Wipe { .. } | Due::Start { .. } => {
             unreachable!("handled by the conductor")
         }

@@ -55,7 +55,7 @@ impl World {
         let mut inner = self.shared.lock();
         if inner.node(node).up {
             for lane in Lane::BOTH {
-                inner.give(node, lane, Input::Stop);
+                inner.give(node, lane, Input::Stop, None);
             }
         }
     }

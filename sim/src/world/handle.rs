@@ -160,7 +160,9 @@ impl World {
     pub fn phase(&self, phase: RunPhase) {
         let mut inner = self.shared.lock();
         let now = inner.now;
-        inner.recorder.notable(now, None, Kind::Phase { phase });
+        inner
+            .recorder
+            .notable(now, None, None, Kind::Phase { phase });
     }
 
     /// Notes that a fault sets in or ends.
@@ -170,6 +172,7 @@ impl World {
         let (label, what) = (label.to_owned(), what.to_owned());
         inner.recorder.notable(
             now,
+            None,
             None,
             Kind::Fault {
                 fault,

@@ -42,6 +42,8 @@ pub(crate) struct Waiting {
     pub(crate) waker: Option<Waker>,
     pub(crate) task: u32,
     pub(crate) done: bool,
+    /// The event that it began with.
+    pub(crate) invoked: u64,
     /// The connection it was sent on.
     pub(crate) conn: u64,
 }

@@ -5,7 +5,7 @@ use super::process::{Doom, Exit, Lane, LaneState, Standing};
 use super::queue::Due;
 use crate::{DiskParams, NodeDisk, PowerLoss, Streams};
 use squall_api::Fatal;
-use squall_record::Kind;
+use squall_record::{Kind, PartKind};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// How a process came to be gone.
@@ -44,6 +44,7 @@ impl Inner {
             self.recorder.notable(
                 now,
                 Some(node),
+                None,
                 Kind::Crashed {
                     disk: disk.into(),
                     unsynced_sectors: report.unsynced_sectors,
@@ -112,7 +113,7 @@ impl Inner {
         let (reason, illegal) = (exit.reason.clone(), exit.illegal);
         state.ended = Some(reason.clone());
         self.recorder
-            .notable(now, Some(node), Kind::Ended { reason, illegal });
+            .notable(now, Some(node), None, Kind::Ended { reason, illegal });
         true
     }
 
@@ -125,7 +126,8 @@ impl Inner {
         let new = NodeDisk::new(node, params.clone(), &streams);
         let old = std::mem::replace(&mut state.disk, new);
         // What the old one did is part of the run.
-        self.recorder.hash.mix_u64(old.take_hash());
+        let hash = old.take_hash().to_le_bytes();
+        self.recorder.mix(PartKind::Disk, node, &hash);
         self.replaced_disks.add(&old.stats().fired);
         self.observer.wiped(node);
     }
@@ -155,7 +157,7 @@ impl Inner {
         }
         if state.pauses.is_empty() {
             state.paused_since = now;
-            self.recorder.notable(now, Some(node), Kind::Paused);
+            self.recorder.notable(now, Some(node), None, Kind::Paused);
         }
         self.node(node).pauses.insert(fault);
     }
@@ -186,7 +188,7 @@ impl Inner {
             };
             self.queue.push(at, due);
         }
-        self.recorder.notable(now, Some(node), Kind::Resumed);
+        self.recorder.notable(now, Some(node), None, Kind::Resumed);
         for (lane, effects) in held {
             self.released(node, lane, effects);
         }

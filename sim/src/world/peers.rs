@@ -6,10 +6,10 @@ use super::queue::Due;
 use super::wire::{self, Flight, Wire};
 use crate::Fate;
 use squall_api::{FRAME_HEADER_LEN, Input, PeerFrame};
-use squall_record::{DropReason, Kind};
+use squall_record::{DropReason, Kind, PartKind};
 
 impl Inner {
-    pub(crate) fn send(&mut self, node: u64, frame: PeerFrame) {
+    pub(crate) fn send(&mut self, node: u64, frame: PeerFrame, cause: Option<u64>) {
         let now = self.now;
         let (to, msg_type) = (frame.to, frame.msg.get_msg_type());
         assert!(
@@ -18,31 +18,24 @@ impl Inner {
         );
         self.scratch.clear();
         frame.encode_message(&mut self.scratch);
-        self.recorder.hash.mix_u64(now);
-        self.recorder.hash.mix_u64(node << 32 | to);
-        self.recorder.hash.mix(b's', &self.scratch);
+        self.recorder
+            .mix(PartKind::Message, node << 32 | to, &self.scratch);
         let bytes = self.scratch.len() + FRAME_HEADER_LEN;
         if self.violation.is_none()
             && let Err(violation) = self.observer.sent(now, node, &frame.msg)
         {
-            self.violate(Some(node), violation);
+            self.violate(Some(node), cause, violation);
         }
-        let sent = self.recorder.detail(now, Some(node), None, || Kind::Sent {
-            msg: 0,
+        // A message is known by the number of the event that sent it.
+        let msg = self.recorder.next();
+        let sent = self.recorder.detail(now, Some(node), cause, || Kind::Sent {
+            msg,
             to,
             what: format!("{msg_type:?}").into(),
             term: frame.msg.term,
             index: frame.msg.index,
             entries: frame.msg.entries.len() as u32,
         });
-        // A message is known by the number of the event that sent it.
-        let msg = sent;
-        if let Some(event) = self.recorder.events.last_mut()
-            && event.seq == sent
-            && let Kind::Sent { msg: slot, .. } = &mut event.kind
-        {
-            *slot = msg;
-        }
         match self.net.send(now, node, to, bytes) {
             Fate::Drop(why) => {
                 self.recorder
@@ -135,8 +128,8 @@ impl Inner {
                 }
             }
         };
-        self.recorder.hash.mix(b'a', &[arrived.is_err() as u8]);
-        self.recorder.hash.mix_u64(msg);
+        self.recorder
+            .mix(PartKind::Arrival, msg, &[arrived.is_err() as u8]);
         let frame = match arrived {
             Ok(frame) => frame,
             Err(why) => {
@@ -149,12 +142,13 @@ impl Inner {
             // The checksum let it pass, and so does the world: what the member
             // makes of it is the finding.
             let name = "net.damage_unnoticed";
-            self.recorder.mark(now, to, name);
+            self.recorder.mark(now, to, Some(sent), name);
             self.marks.pass(to, name);
         }
         self.recorder.stats.messages += 1;
-        self.recorder
+        let arrival = self
+            .recorder
             .detail(now, Some(to), Some(sent), || Kind::Delivered { msg, from });
-        self.give(to, Lane::Raft, Input::Peer(frame));
+        self.give(to, Lane::Raft, Input::Peer(frame), Some(arrival));
     }
 }

@@ -1,5 +1,6 @@
 //! One node: its process, its two lanes, its clocks and its disk.
 
+use super::steps::Batch;
 use crate::NodeClock;
 use crate::NodeDisk;
 use crate::PowerLoss;
@@ -29,8 +30,8 @@ impl Lane {
 /// The world's side of a lane.
 #[derive(Default)]
 pub(crate) struct LaneState {
-    /// What waits to be handled.
-    pub(crate) inbox: VecDeque<Input>,
+    /// What waits to be handled, each with the event that it comes from.
+    pub(crate) inbox: VecDeque<(Input, Option<u64>)>,
     /// The last step's timeline ends here; the next step starts no earlier.
     pub(crate) busy_until: u64,
     /// Monotonic time of the lane's next timer.
@@ -39,8 +40,8 @@ pub(crate) struct LaneState {
     pub(crate) waiting: Option<Waker>,
     /// The earliest `Due::Lane` in the queue for it, if any.
     pub(crate) wake_at: Option<u64>,
-    /// When the current step began.
-    pub(crate) step_at: u64,
+    /// The event that the current step comes from; none for a timer.
+    pub(crate) cause: Option<u64>,
     /// Somebody acts on a mark that its last step passed; until then what comes
     /// after the mark waits, and so does the next step.
     pub(crate) gated: bool,
@@ -113,7 +114,7 @@ pub(crate) struct Node {
     pub(crate) pauses: BTreeSet<u32>,
     pub(crate) paused_since: u64,
     /// Effects whose stamp came while the process stood still.
-    pub(crate) held: Vec<(Lane, Vec<squall_api::Effect>)>,
+    pub(crate) held: Vec<(Lane, Batch)>,
     /// It would have ended while it stood still.
     pub(crate) held_exit: Option<Exit>,
     /// What a step costs, and by what factors faults make it more.

@@ -1,7 +1,8 @@
 //! What will happen, in order of (true time, order of scheduling).
 
 use super::process::{Exit, Lane};
-use squall_api::{Effect, Request, Response, Status, SyncId};
+use super::steps::Batch;
+use squall_api::{Request, Response, Status, SyncId};
 use squall_record::Why;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -28,7 +29,7 @@ pub(crate) enum Due {
         node: u64,
         lane: Lane,
         incarnation: u32,
-        effects: Vec<Effect>,
+        effects: Batch,
     },
     /// An asynchronous sync ends.
     Synced {
@@ -36,6 +37,8 @@ pub(crate) enum Due {
         incarnation: u32,
         id: SyncId,
         begun: u64,
+        /// The event that started it.
+        cause: u64,
     },
     /// A frame may reach its addressee.
     Arrive { from: u64, to: u64 },
@@ -48,6 +51,8 @@ pub(crate) enum Due {
     /// A member's answer reaches the client.
     Answer {
         op: u64,
+        /// The event that the answer comes from.
+        cause: Option<u64>,
         result: Box<Result<Response, Status>>,
     },
     /// The client learns that its connection broke, or was refused.
@@ -60,14 +65,14 @@ pub(crate) enum Due {
         node: u64,
         lane: Lane,
         incarnation: u32,
-        effects: Vec<Effect>,
+        effects: Batch,
     },
     /// The lane goes on after a mark.
     Ungate {
         node: u64,
         lane: Lane,
         incarnation: u32,
-        effects: Vec<Effect>,
+        effects: Batch,
     },
     /// A process ends by itself.
     Exit {

@@ -9,6 +9,7 @@ use super::recorder::Recorder;
 use super::setup::{Observer, Panicked, Setup, Simulated};
 use super::shared::Shared;
 use crate::{Net, NodeClock, NodeDisk, PowerLoss, Streams};
+use squall_record::PartKind;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -97,7 +98,7 @@ where
         setup.client_link.clone(),
         &streams,
     );
-    let recorder = Recorder::new(setup.keep, setup.seed);
+    let recorder = Recorder::new(setup.keep, setup.trace, setup.seed);
     *shared.inner.lock().expect("nobody has panicked yet") =
         Some(Inner::new(&setup, nodes, net, recorder, observer));
 
@@ -135,12 +136,14 @@ where
     let mut inner = inner.take().expect("the world is there until here");
     inner.end_of_run();
     for node in &inner.nodes {
-        inner.recorder.hash.mix_u64(node.disk.take_hash());
+        let hash = node.disk.take_hash().to_le_bytes();
+        inner.recorder.mix(PartKind::Disk, node.disk.node(), &hash);
     }
     let mut disk_faults = inner.replaced_disks;
     for node in &inner.nodes {
         disk_faults.add(&node.disk.stats().fired);
     }
+    let hashed = inner.recorder.hashed();
     let events_seen = inner.recorder.events_seen();
     let mut stats = inner.recorder.stats;
     stats.events = events_seen;
@@ -155,6 +158,8 @@ where
         stats,
         disk_faults,
         link_hits: inner.net.hits().clone(),
-        hash: inner.recorder.hash.value(),
+        hash: hashed.hash,
+        checkpoints: hashed.checkpoints,
+        trace: hashed.trace,
     }
 }

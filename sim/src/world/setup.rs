@@ -4,7 +4,7 @@ use super::{AppliedEntry, Keep, Violation};
 use crate::{ClockParams, DiskParams, FaultCounts, LinkHits, LinkParams};
 use squall_api::eraftpb::Message;
 use squall_api::{Bugs, Config, Env, Machine, Now, OpenError, View};
-use squall_record::{Event, Op, Stats};
+use squall_record::{Checkpoint, Event, Op, Stats, Traced, Window};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -31,6 +31,8 @@ pub struct Setup {
     pub bugs: Bugs,
     /// How much is kept.
     pub keep: Keep,
+    /// The events that are kept with everything that was hashed, if any are.
+    pub trace: Option<Window>,
 }
 
 /// One member.
@@ -104,6 +106,10 @@ pub struct Simulated<T> {
     pub link_hits: BTreeMap<u32, LinkHits>,
     /// The rolling hash over all events and payloads.
     pub hash: u64,
+    /// The rolling hash along the way.
+    pub checkpoints: Vec<Checkpoint>,
+    /// The events of the window that was asked for, in full.
+    pub trace: Vec<Traced>,
 }
 
 /// A panic inside a run: always a finding.

@@ -4,7 +4,15 @@ use super::inner::Inner;
 use super::process::Lane;
 use super::queue::Due;
 use squall_api::{Effect, Input, SyncId};
-use squall_record::Kind;
+use squall_record::{Kind, PartKind};
+
+/// Effects of one step that are due at the same time.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    /// The event that the step comes from.
+    pub(crate) cause: Option<u64>,
+    pub(crate) effects: Vec<Effect>,
+}
 
 impl Inner {
     /// Makes sure that a lane is looked at when it next has something to do.
@@ -38,14 +46,15 @@ impl Inner {
             return None;
         }
         let slot = state.lane(lane);
-        slot.step_at = now;
-        let input = slot.inbox.pop_front().unwrap_or(Input::Deadline);
+        let (input, cause) = slot.inbox.pop_front().unwrap_or((Input::Deadline, None));
+        slot.cause = cause;
         state.disk.begin_step(now);
         Some(input)
     }
 
-    pub(crate) fn give(&mut self, node: u64, lane: Lane, input: Input) {
-        self.node(node).lane(lane).inbox.push_back(input);
+    pub(crate) fn give(&mut self, node: u64, lane: Lane, input: Input, cause: Option<u64>) {
+        let slot = self.node(node).lane(lane);
+        slot.inbox.push_back((input, cause));
         self.arm(node, lane);
     }
 
@@ -59,45 +68,55 @@ impl Inner {
         let now = self.now;
         let state = self.node(node);
         let (incarnation, cpu) = (state.incarnation, state.cpu());
+        let cause = state.lane(lane).cause;
         let mut effects = effects.peekable();
         while let Some((stamp, first)) = effects.next() {
             let mut batch = vec![first];
             while let Some((_, effect)) = effects.next_if(|(at, _)| *at == stamp) {
                 batch.push(effect);
             }
+            let effects = Batch {
+                cause,
+                effects: batch,
+            };
             if stamp + cpu == 0 {
-                self.perform_all(node, lane, batch);
+                self.perform_all(node, lane, effects);
                 continue;
             }
             let due = Due::Release {
                 node,
                 lane,
                 incarnation,
-                effects: batch,
+                effects,
             };
             self.queue.push(now + stamp + cpu, due);
         }
         self.meet_doom(node);
         let state = self.node(node);
-        let spent = state.disk.spent();
-        state.lane(lane).busy_until = now + spent + cpu;
-        for sync in state.disk.take_started() {
+        let step = state.disk.end_step();
+        state.lane(lane).busy_until = now + step.spent + cpu;
+        if let Some(hash) = step.hash {
+            self.recorder.mix(PartKind::Disk, node, &hash.to_le_bytes());
+        }
+        for sync in step.started {
+            let cause = self
+                .recorder
+                .detail(now, Some(node), cause, || Kind::SyncStarted {
+                    sync: sync.id.0,
+                });
             let due = Due::Synced {
                 node,
                 incarnation,
                 id: sync.id,
                 begun: sync.begun,
+                cause,
             };
             self.queue.push(sync.due, due);
-            self.recorder
-                .detail(now, Some(node), None, || Kind::SyncStarted {
-                    sync: sync.id.0,
-                });
         }
     }
 
     /// Effects whose stamp has come; a paused process does not get to them.
-    pub(crate) fn released(&mut self, node: u64, lane: Lane, effects: Vec<Effect>) {
+    pub(crate) fn released(&mut self, node: u64, lane: Lane, effects: Batch) {
         let now = self.now;
         let state = self.node(node);
         if !state.pauses.is_empty() {
@@ -121,15 +140,16 @@ impl Inner {
 
     /// Performs effects in order, up to a mark that somebody waited for: they
     /// act first, and whatever comes after the mark may then never happen.
-    pub(crate) fn perform_all(&mut self, node: u64, lane: Lane, effects: Vec<Effect>) {
+    fn perform_all(&mut self, node: u64, lane: Lane, batch: Batch) {
         let now = self.now;
-        let mut effects = effects.into_iter();
+        let cause = batch.cause;
+        let mut effects = batch.effects.into_iter();
         while let Some(effect) = effects.next() {
             let Effect::Mark(name) = effect else {
-                self.perform(node, lane, effect);
+                self.perform(node, lane, cause, effect);
                 continue;
             };
-            self.recorder.mark(now, node, name);
+            self.recorder.mark(now, node, cause, name);
             let Some(wakers) = self.marks.pass(node, name) else {
                 continue;
             };
@@ -143,7 +163,10 @@ impl Inner {
                 node,
                 lane,
                 incarnation,
-                effects: effects.collect(),
+                effects: Batch {
+                    cause,
+                    effects: effects.collect(),
+                },
             };
             self.queue.push(now, due);
             return;
@@ -151,35 +174,36 @@ impl Inner {
     }
 
     /// Lets a lane go on after a mark.
-    pub(crate) fn ungate(&mut self, node: u64, lane: Lane, effects: Vec<Effect>) {
+    pub(crate) fn ungate(&mut self, node: u64, lane: Lane, effects: Batch) {
         self.node(node).lane(lane).gated = false;
         self.released(node, lane, effects);
         self.arm(node, lane);
     }
 
-    pub(crate) fn perform(&mut self, node: u64, lane: Lane, effect: Effect) {
+    fn perform(&mut self, node: u64, lane: Lane, cause: Option<u64>, effect: Effect) {
         match effect {
-            Effect::Send(frame) => self.send(node, frame),
+            Effect::Send(frame) => self.send(node, frame, cause),
             Effect::Reply {
                 id,
                 result,
                 last: _,
-            } => self.reply(id, result),
-            Effect::Lane(msg) => self.give(node, lane.other(), Input::Lane(msg)),
+            } => self.reply(id, result, cause),
+            Effect::Lane(msg) => self.give(node, lane.other(), Input::Lane(msg), cause),
             Effect::Mark(name) => unreachable!("perform_all passes marks, also {name}"),
-            Effect::View(view) => self.viewed(node, &view),
+            Effect::View(view) => self.viewed(node, &view, cause),
         }
     }
 
-    pub(crate) fn synced(&mut self, node: u64, id: SyncId, begun: u64) {
+    pub(crate) fn synced(&mut self, node: u64, id: SyncId, begun: u64, cause: u64) {
         let now = self.now;
         let result = self.node(node).disk.finish_sync(id);
         self.recorder.stats.syncs += 1;
-        self.recorder
-            .detail(now, Some(node), None, || Kind::Synced {
+        let ended = self
+            .recorder
+            .detail(now, Some(node), Some(cause), || Kind::Synced {
                 sync: id.0,
                 took: now.saturating_sub(begun),
             });
-        self.give(node, Lane::Raft, Input::Synced { id, result });
+        self.give(node, Lane::Raft, Input::Synced { id, result }, Some(ended));
     }
 }

@@ -2,10 +2,10 @@
 
 use super::inner::{AppliedEntry, Inner, Violation};
 use squall_api::{ApplyView, Role, View};
-use squall_record::Kind;
+use squall_record::{Kind, PartKind};
 
 impl Inner {
-    pub(crate) fn viewed(&mut self, node: u64, view: &View) {
+    pub(crate) fn viewed(&mut self, node: u64, view: &View, cause: Option<u64>) {
         let now = self.now;
         match view {
             View::Raft(raft) => {
@@ -19,53 +19,62 @@ impl Inner {
                         self.recorder.stats.elections += 1;
                     }
                     let (role, term, leader) = (raft.role, raft.term, raft.leader);
-                    self.recorder
-                        .notable(now, Some(node), Kind::Role { role, term, leader });
+                    self.recorder.notable(
+                        now,
+                        Some(node),
+                        cause,
+                        Kind::Role { role, term, leader },
+                    );
                 }
                 let index = raft.commit;
                 self.recorder
-                    .detail(now, Some(node), None, || Kind::Commit { index });
+                    .detail(now, Some(node), cause, || Kind::Commit { index });
             }
             View::Proposed { req, proposal } => {
                 self.proposals.insert(*proposal, req.0);
             }
-            View::Applied(applied) => self.applied(node, applied),
+            View::Applied(applied) => self.applied(node, applied, cause),
             View::Installed(applied) => {
                 self.node(node).standing.applied = applied.index;
                 self.recorder.stats.snapshots_installed += 1;
                 let (index, revision) = (applied.index, applied.revision);
-                self.recorder
-                    .notable(now, Some(node), Kind::SnapshotInstalled { index, revision });
+                self.recorder.notable(
+                    now,
+                    Some(node),
+                    cause,
+                    Kind::SnapshotInstalled { index, revision },
+                );
             }
             View::Opened(applied) => self.node(node).standing.applied = applied.index,
         }
         if self.violation.is_none()
             && let Err(violation) = self.observer.view(now, node, view)
         {
-            self.violate(Some(node), violation);
+            self.violate(Some(node), cause, violation);
         }
     }
 
     /// Notes a broken invariant; the first one ends the run.
-    pub(crate) fn violate(&mut self, node: Option<u64>, violation: Violation) {
+    pub(crate) fn violate(&mut self, node: Option<u64>, cause: Option<u64>, violation: Violation) {
         let check = violation.check.to_owned();
         let sentence = violation.witness.sentence.clone();
         self.recorder
-            .notable(self.now, node, Kind::Violated { check, sentence });
+            .notable(self.now, node, cause, Kind::Violated { check, sentence });
         self.violation.get_or_insert(violation);
         self.stopped = true;
     }
 
-    pub(crate) fn applied(&mut self, node: u64, view: &ApplyView) {
+    pub(crate) fn applied(&mut self, node: u64, view: &ApplyView, cause: Option<u64>) {
         self.node(node).standing.applied = view.index;
         let op = self.proposals.get(&view.proposal).copied();
         let ApplyView {
             index, revision, ..
         } = *view;
         let term = view.entry.term;
-        self.recorder.hash.mix_u64(view.state);
+        let digest = view.state.to_le_bytes();
+        self.recorder.mix(PartKind::State, node, &digest);
         self.recorder
-            .detail(self.now, Some(node), None, || Kind::Applied {
+            .detail(self.now, Some(node), cause, || Kind::Applied {
                 index,
                 term,
                 op,

@@ -177,6 +177,7 @@ pub(crate) fn setup(seed: u64) -> Setup {
         clients: 4,
         bugs: Bugs::NONE,
         keep: Keep::Everything,
+        trace: None,
     }
 }
 
