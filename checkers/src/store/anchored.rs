@@ -16,7 +16,7 @@
 //! another answer. A choice that did not write these keys since, and for which no
 //! other candidate could, has no part in it.
 
-use super::facts::{Facts, Unclaimed};
+use super::facts::{Facts, Need, Unclaimed};
 use super::keys::Keys;
 use super::mvcc::{Fault, Mvcc, Seen, visit_puts};
 use super::timeline::{Known, Timeline, Unsure};
@@ -148,6 +148,8 @@ impl Gaps {
 struct Candidates {
     /// By operation: the keys that it may write.
     writes: Vec<Vec<Range<u32>>>,
+    /// By operation: the keys that it may put.
+    puts: Vec<Vec<u32>>,
     /// By operation: the keys that it may delete.
     deletes: Vec<Vec<Range<u32>>>,
     /// By operation: its class, if there are more of it. Operations of one class
@@ -155,12 +157,16 @@ struct Candidates {
     class: Vec<Option<u32>>,
     /// By key: operations that may put it, by invocation.
     putters: BTreeMap<u32, Vec<u32>>,
+    /// By key: operations that may delete it alone or with few others, likewise.
+    removers: BTreeMap<u32, Vec<u32>>,
     /// By key: the first invocation of an operation that may write it.
     first: Vec<u64>,
     /// By key: the first invocation of an operation that may delete it.
     deleters: Vec<u64>,
 }
 
+/// A gap is offered to so many needs at most.
+const MOST_NEEDS: usize = 64;
 /// Intervals of more keys are treated as touching all of them.
 const WIDE: usize = 64;
 
@@ -168,9 +174,11 @@ impl Candidates {
     fn new(timeline: &Timeline<'_>, keys: &Keys<'_>) -> Candidates {
         let mut all = Candidates {
             writes: Vec::with_capacity(timeline.unsure.len()),
+            puts: Vec::with_capacity(timeline.unsure.len()),
             deletes: Vec::with_capacity(timeline.unsure.len()),
             class: Vec::new(),
             putters: BTreeMap::new(),
+            removers: BTreeMap::new(),
             first: vec![u64::MAX; keys.len()],
             deleters: vec![u64::MAX; keys.len()],
         };
@@ -178,10 +186,12 @@ impl Candidates {
         for (i, u) in timeline.unsure.iter().enumerate() {
             let call = &timeline.ops[u.op as usize].call;
             let mut writes = Vec::new();
+            let mut puts = Vec::new();
             let mut deletes = Vec::new();
             visit_puts(call, &mut |put| {
                 let key = keys.find(&put.key).expect("every put's key is numbered");
                 writes.push(key..key + 1);
+                puts.push(key);
                 let putters = all.putters.entry(key).or_default();
                 if putters.last() != Some(&(i as u32)) {
                     putters.push(i as u32);
@@ -195,6 +205,10 @@ impl Candidates {
                     for key in range.clone() {
                         let first = &mut all.deleters[key as usize];
                         *first = (*first).min(u.invoke);
+                        let removers = all.removers.entry(key).or_default();
+                        if removers.last() != Some(&(i as u32)) {
+                            removers.push(i as u32);
+                        }
                     }
                 }
                 writes.push(range.clone());
@@ -210,6 +224,7 @@ impl Candidates {
                 }
             }
             all.writes.push(writes);
+            all.puts.push(puts);
             all.deletes.push(deletes);
         }
         for first in all.first.iter_mut().chain(&mut all.deleters) {
@@ -342,9 +357,21 @@ struct Choice {
     chosen: u32,
     /// Who else comes into question, lazily.
     left: Left,
-    /// Why those tried so far did not work.
+    /// Why it does not help to try any others than are left.
     blame: Blame,
+    /// Why each candidate that was tried did not work.
+    failed: Vec<(u32, Blame)>,
     tried: Vec<u32>,
+}
+
+impl Choice {
+    /// Why nothing works here.
+    fn all_blame(mut self) -> Blame {
+        for (_, blame) in &self.failed {
+            self.blame.add(blame);
+        }
+        self.blame
+    }
 }
 
 /// The candidates of a choice that were not tried yet.
@@ -352,9 +379,14 @@ struct Choice {
 enum Left {
     /// An answer shows what was written: only these can have.
     Some { list: Vec<u32>, next: usize },
-    /// Any one that was sent in time: the hinted one first, then those that are
-    /// hinted nowhere, then the rest, each time the latest first.
-    Any { phase: u8, below: u32 },
+    /// Any one that was sent in time: those that meet a need first, from the end
+    /// of the list, then those that meet none anywhere and need nobody to clean up
+    /// after them, then the rest, each time the latest first.
+    Any {
+        preferred: Vec<u32>,
+        phase: u8,
+        below: u32,
+    },
 }
 
 struct Search<'t, 'a> {
@@ -370,9 +402,10 @@ struct Search<'t, 'a> {
     reserved: Vec<Option<u32>>,
     /// Candidates by demanded gap.
     demanded: BTreeMap<usize, Vec<u32>>,
-    /// Who should rather fill a gap, because a version count needs a write.
-    hints: Vec<Option<u32>>,
-    hinted: Vec<bool>,
+    /// By gap: which needs it may meet.
+    needs: Vec<Vec<u32>>,
+    /// By candidate: whether it may meet any.
+    wanted: Vec<bool>,
     choices: Vec<Choice>,
     /// The first violation at the operation that the search came furthest to.
     deepest: Option<(usize, Violation)>,
@@ -399,14 +432,14 @@ impl<'t, 'a> Search<'t, 'a> {
             used: vec![None; n],
             reserved: vec![None; n],
             demanded: BTreeMap::new(),
-            hints: vec![None; gaps.list.len()],
-            hinted: vec![false; n],
+            needs: vec![Vec::new(); gaps.list.len()],
+            wanted: vec![false; n],
             choices: Vec::new(),
             deepest: None,
             latest: None,
         };
         search.meet_demands()?;
-        search.hint_needs();
+        search.list_needs();
         Ok(search)
     }
 
@@ -431,6 +464,10 @@ impl<'t, 'a> Search<'t, 'a> {
                     let call = &self.timeline.ops[u.op as usize].call;
                     u.invoke <= deadline && demands.iter().all(|d| self.may_meet(call, d))
                 }));
+            }
+            // Better not spent elsewhere.
+            for u in &list {
+                self.wanted[*u as usize] = true;
             }
             match (&list[..], gap) {
                 ([], _) | (_, Err(_)) => {
@@ -467,41 +504,58 @@ impl<'t, 'a> Search<'t, 'a> {
         may
     }
 
-    /// Gives gaps to keys whose versions need a write, earliest deadline first.
-    /// Only a hint: it decides nothing.
-    fn hint_needs(&mut self) {
-        let mut waiting = self.facts.needs.iter().peekable();
-        let mut active: BTreeMap<(i64, u32), i64> = BTreeMap::new();
+    /// Lists which needs each gap may meet, those that end first first, and
+    /// which candidates may meet any.
+    fn list_needs(&mut self) {
+        let mut waiting = (0..self.facts.needs.len()).peekable();
+        let mut active: BTreeMap<(i64, u32), ()> = BTreeMap::new();
         for (i, gap) in self.gaps.list.iter().enumerate() {
-            if self.demanded.contains_key(&i) {
-                continue;
-            }
-            while let Some(need) = waiting.next_if(|n| n.after < gap.revision) {
-                *active.entry((need.until, need.key)).or_default() += need.count;
+            while let Some(n) = waiting.next_if(|n| self.facts.needs[*n].after < gap.revision) {
+                let need = &self.facts.needs[n];
+                active.insert((need.until, n as u32), ());
+                for u in self.who_meets(need) {
+                    self.wanted[*u as usize] = true;
+                }
             }
             active = active.split_off(&(gap.revision, 0));
-            let found = active.iter().find_map(|((until, key), _)| {
-                let putters = self.candidates.putters.get(key)?;
-                let fits = |u: &&u32| {
-                    self.timeline.unsure[**u as usize].invoke <= gap.deadline
-                        && !self.hinted[**u as usize]
-                        && self.reserved[**u as usize].is_none()
-                };
-                let u = putters.iter().find(fits)?;
-                self.facts
-                    .fits(*key, gap.revision, true)
-                    .then_some(((*until, *key), *u))
-            });
-            if let Some((need, u)) = found {
-                self.hints[i] = Some(u);
-                self.hinted[u as usize] = true;
-                let left = active.get_mut(&need).expect("it was found there");
-                *left -= 1;
-                if *left == 0 {
-                    active.remove(&need);
+            if !self.demanded.contains_key(&i) {
+                let first = active.keys().map(|(_, n)| *n).take(MOST_NEEDS);
+                self.needs[i] = first.collect();
+            }
+        }
+    }
+
+    fn who_meets(&self, need: &Need) -> &'t [u32] {
+        let by_key = if need.put {
+            &self.candidates.putters
+        } else {
+            &self.candidates.removers
+        };
+        by_key.get(&need.key).map_or(&[], |list| &list[..])
+    }
+
+    /// Who should rather fill a gap, because a key needs a write. Only a
+    /// preference: it decides nothing.
+    fn preferred(&self, gap: usize) -> Vec<u32> {
+        let Gap { revision, deadline } = self.gaps.list[gap];
+        let mut list = Vec::new();
+        for n in &self.needs[gap] {
+            let need = &self.facts.needs[*n as usize];
+            let (version, created) = self.state.life(need.key);
+            if !self.facts.is_open(need, revision, version, created)
+                || !self.facts.fits(need.key, revision, need.put)
+            {
+                continue;
+            }
+            for u in self.who_meets(need) {
+                let in_time = self.timeline.unsure[*u as usize].invoke <= deadline;
+                let free = self.used[*u as usize].is_none() && self.reserved[*u as usize].is_none();
+                if in_time && free && !list.contains(u) {
+                    list.push(*u);
                 }
             }
         }
+        list
     }
 
     fn run(mut self, steps: &mut u64) -> Decision {
@@ -536,7 +590,7 @@ impl<'t, 'a> Search<'t, 'a> {
                             needed: gap as u64 + 1,
                         };
                         self.remember(next, skipped);
-                        failed.blame
+                        failed.all_blame()
                     }
                 }
             } else {
@@ -592,7 +646,15 @@ impl<'t, 'a> Search<'t, 'a> {
                 list: list.clone(),
                 next: 0,
             },
-            None => Left::Any { phase: 0, below: 0 },
+            None => {
+                let mut preferred = self.preferred(gap);
+                preferred.reverse();
+                Left::Any {
+                    preferred,
+                    phase: 0,
+                    below: 0,
+                }
+            }
         };
         Choice {
             gap,
@@ -601,6 +663,7 @@ impl<'t, 'a> Search<'t, 'a> {
             chosen: u32::MAX,
             left,
             blame: Blame::default(),
+            failed: Vec::new(),
             tried: Vec::new(),
         }
     }
@@ -618,19 +681,21 @@ impl<'t, 'a> Search<'t, 'a> {
             }
             let (gap, next) = (choice.gap, choice.next);
             let here = self.choices.len();
-            if !stuck.all
-                && !stuck.choices.contains(&here)
-                && !self.writes_any(choice.chosen, &stuck)
-            {
-                self.narrow(&mut choice, &stuck);
-            }
+            let by_choice = stuck.all || stuck.choices.contains(&here);
             stuck.choices.retain(|c| *c < here);
-            choice.blame.add(&stuck);
-            // What it did to these keys may depend on others.
-            let call = &self.timeline.ops[self.timeline.unsure[choice.chosen as usize].op as usize];
-            let revision = self.gaps.list[choice.gap].revision;
-            if !matches!(call.call, Call::Put(_)) && self.writes_any(choice.chosen, &stuck) {
-                self.blame_call(&mut choice.blame, &call.call, revision - 1, choice.next);
+            if !by_choice && !self.writes_any(choice.chosen, &stuck) {
+                self.narrow(&mut choice, &stuck);
+                choice.blame.add(&stuck);
+            } else {
+                // What it did to these keys may depend on others.
+                let op = self.timeline.unsure[choice.chosen as usize].op;
+                let call = &self.timeline.ops[op as usize].call;
+                if !matches!(call, Call::Put(_)) {
+                    let before = self.gaps.list[choice.gap].revision - 1;
+                    self.blame_call(&mut stuck, call, before, choice.next);
+                }
+                let chosen = choice.chosen;
+                choice.failed.push((chosen, std::mem::take(&mut stuck)));
             }
             self.choices.push(choice);
             // What is stuck may be so only because of this choice.
@@ -641,7 +706,7 @@ impl<'t, 'a> Search<'t, 'a> {
             if *steps == 0 {
                 return None;
             }
-            stuck = self.choices.pop().expect("it was just pushed").blame;
+            stuck = self.choices.pop().expect("it was just pushed").all_blame();
         }
         None
     }
@@ -665,6 +730,8 @@ impl<'t, 'a> Search<'t, 'a> {
             }
         };
         choice.left = Left::Some { list, next: 0 };
+        // Nor does it matter why those did not work that do not write it.
+        choice.failed.retain(|(u, _)| writes(u));
     }
 
     /// Whether another choice here might help. The choice was just popped, and
@@ -703,7 +770,13 @@ impl<'t, 'a> Search<'t, 'a> {
         let before = k.revision - i64::from(k.wrote);
         let mut blame = Blame::default();
         if let Fault::Wrong(difference) = fault {
-            let absent = difference.expected_kv.is_some() && difference.got_kv.is_none();
+            // It is there and should not be, or should not have been when it was
+            // created anew.
+            let absent = match (&difference.expected_kv, &difference.got_kv) {
+                (Some(_), None) => true,
+                (Some(e), Some(g)) => e.create_revision < g.create_revision,
+                (None, _) => false,
+            };
             let key = difference.key.as_ref().and_then(|key| self.keys.find(key));
             match (call, key) {
                 // In a plain range, and in what a write says of the past, each key
@@ -788,13 +861,17 @@ impl<'t, 'a> Search<'t, 'a> {
                 *next += 1;
                 Some(u)
             }
-            Left::Any { phase, below } => loop {
+            Left::Any {
+                preferred,
+                phase,
+                below,
+            } => loop {
                 if *phase == 0 {
+                    if let Some(u) = preferred.pop() {
+                        return Some(u);
+                    }
                     *phase = 1;
                     *below = self.in_time(gap) as u32;
-                    if let Some(hint) = self.hints[gap] {
-                        return Some(hint);
-                    }
                 }
                 if *below == 0 {
                     if *phase == 2 {
@@ -806,11 +883,24 @@ impl<'t, 'a> Search<'t, 'a> {
                 }
                 *below -= 1;
                 let u = *below;
-                if self.hinted[u as usize] == (*phase == 2) && self.hints[gap] != Some(u) {
+                let last = self.wanted[u as usize] || self.is_risky(u, gap);
+                if last == (*phase == 2) {
                     return Some(u);
                 }
             },
         }
+    }
+
+    /// Whether a candidate would need another one to undo what it does.
+    fn is_risky(&self, u: u32, gap: usize) -> bool {
+        let revision = self.gaps.list[gap].revision;
+        let put = |key: &u32| self.facts.is_risky_to_put(*key, revision);
+        let delete = |key: u32| self.facts.is_risky_to_delete(key, revision);
+        let u = u as usize;
+        self.candidates.puts[u].iter().any(put)
+            || self.candidates.deletes[u]
+                .iter()
+                .any(|r| r.clone().take(WIDE).any(delete))
     }
 
     /// Whether a candidate can fill the gap; if so, it does.
@@ -818,31 +908,31 @@ impl<'t, 'a> Search<'t, 'a> {
         if self.reserved[u as usize].is_some_and(|gap| gap as usize != choice.gap) {
             return false;
         }
+        let revision = self.gaps.list[choice.gap].revision;
+        let call: &'a Call = &self.timeline.ops[self.timeline.unsure[u as usize].op as usize].call;
+        // What can be seen without looking at the state is nobody's fault.
+        if let (Call::Put(_), [key]) = (call, &self.candidates.puts[u as usize][..])
+            && !self.facts.fits(*key, revision, true)
+        {
+            return false;
+        }
         if let Some(holder) = self.used[u as usize] {
-            choice.blame.choice(holder as usize);
+            let mut blame = Blame::default();
+            blame.choice(holder as usize);
+            choice.failed.push((u, blame));
             return false;
         }
         let class = self.candidates.class[u as usize];
         if class.is_some_and(|class| choice.tried.contains(&class)) {
             return false;
         }
-        let revision = self.gaps.list[choice.gap].revision;
-        let call: &'a Call = &self.timeline.ops[self.timeline.unsure[u as usize].op as usize].call;
-        // What can be seen without looking at the state is nobody's fault.
-        if let Call::Put(put) = call {
-            let key = self
-                .keys
-                .find(&put.key)
-                .expect("every put's key is numbered");
-            if !self.facts.fits(key, revision, true) {
-                return false;
-            }
-        }
         choice.tried.extend(class);
         let applied = self.state.apply(call);
         if applied != Ok(true) {
             self.state.rewind(choice.mark);
-            self.blame_call(&mut choice.blame, call, revision - 1, choice.next);
+            let mut blame = Blame::default();
+            self.blame_call(&mut blame, call, revision - 1, choice.next);
+            choice.failed.push((u, blame));
             return false;
         }
         let wrong = self.state.since(choice.mark).find_map(|(key, version)| {
@@ -862,7 +952,9 @@ impl<'t, 'a> Search<'t, 'a> {
         });
         if wrong.is_some() || unmet {
             self.state.rewind(choice.mark);
-            self.blame_call(&mut choice.blame, call, revision - 1, choice.next);
+            let mut blame = Blame::default();
+            self.blame_call(&mut blame, call, revision - 1, choice.next);
+            choice.failed.push((u, blame));
             return false;
         }
         choice.chosen = u;

@@ -46,17 +46,17 @@ pub(crate) struct Demand<'a> {
     pub(crate) kv: &'a KeyValue,
 }
 
-/// Writes to a key that only unclaimed revisions can account for.
+/// A write to a key that only an unclaimed revision can account for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Need {
+    /// Whether it is a put, or else a delete.
+    pub(crate) put: bool,
     /// The key.
     pub(crate) key: u32,
-    /// They were made after this revision ...
+    /// It was made after this revision ...
     pub(crate) after: i64,
     /// ... and not after this one.
     pub(crate) until: i64,
-    /// How many.
-    pub(crate) count: i64,
 }
 
 /// What is known about unclaimed revisions beforehand.
@@ -85,6 +85,8 @@ pub(crate) struct Facts<'a> {
     shown: Vec<Vec<Shown>>,
     /// Acknowledged puts by key, in order of revisions.
     puts: Vec<Vec<i64>>,
+    /// Unclaimed revisions by key that must have put it, likewise.
+    demanded: Vec<Vec<i64>>,
     /// Acknowledged deletes by key that may have deleted it, likewise.
     deletes: Vec<Vec<i64>>,
     /// Those that span too many keys to list them there.
@@ -95,6 +97,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) demands: BTreeMap<i64, Vec<Demand<'a>>>,
     /// By the revision after which they begin.
     pub(crate) needs: Vec<Need>,
+    /// By key: revisions at which it was found, without being shown.
+    found: Vec<Vec<i64>>,
     /// Keys that are shown but that nobody may write, with who was told.
     pub(crate) phantom: Option<(u32, &'a KeyValue)>,
 }
@@ -106,6 +110,7 @@ impl<'a> Facts<'a> {
             shown: vec![Vec::new(); keys.len()],
             puts: vec![Vec::new(); keys.len()],
             deletes: vec![Vec::new(); keys.len()],
+            found: vec![Vec::new(); keys.len()],
             unclaimed,
             ..Facts::default()
         };
@@ -175,18 +180,46 @@ impl<'a> Facts<'a> {
         }
         // Between creation and last write nothing is deleted, and every put
         // raises the version.
-        put && (next.mod_revision == revision
-            || self.puts_between(key, next.create_revision - 1, next.mod_revision) < next.version)
+        let (first, last) = (next.create_revision, next.mod_revision);
+        put && (self.demanded[key as usize].binary_search(&revision).is_ok()
+            || self.certain_puts(key, first - 1, last) < next.version)
     }
 
-    /// Whether anybody can have deleted a key after one revision and not after
-    /// another.
-    fn may_vanish(&self, key: u32, after: i64, until: i64) -> bool {
+    /// Whether a key that is deleted at an unclaimed revision must be back before
+    /// somebody found it, and nobody says that they put it.
+    pub(crate) fn is_risky_to_delete(&self, key: u32, revision: i64) -> bool {
+        let found = &self.found[key as usize];
+        let next = found.partition_point(|at| *at < revision);
+        found
+            .get(next)
+            .is_some_and(|at| self.puts_between(key, revision, *at) == 0)
+    }
+
+    /// Whether a key that is put at an unclaimed revision must be gone again
+    /// before it is shown next, and nobody says that they deleted it.
+    pub(crate) fn is_risky_to_put(&self, key: u32, revision: i64) -> bool {
+        match self.next(key, revision) {
+            Some(next) if next.mod_revision == 0 => !self.is_deleted(key, revision, next.at),
+            Some(next) if next.create_revision > revision => {
+                !self.is_deleted(key, revision, next.create_revision - 1)
+            }
+            Some(_) | None => false,
+        }
+    }
+
+    /// Whether an acknowledged delete may have deleted a key after one revision
+    /// and not after another.
+    fn is_deleted(&self, key: u32, after: i64, until: i64) -> bool {
         let within = |list: &[i64]| {
             let next = list.partition_point(|r| *r <= after);
             list.get(next).is_some_and(|r| *r <= until)
         };
-        if within(&self.deletes[key as usize]) || within(&self.wide_deletes) {
+        within(&self.deletes[key as usize]) || within(&self.wide_deletes)
+    }
+
+    /// Whether anybody at all may have.
+    fn may_vanish(&self, key: u32, after: i64, until: i64) -> bool {
+        if self.is_deleted(key, after, until) {
             return true;
         }
         let gaps = &self.unclaimed.gaps;
@@ -194,6 +227,14 @@ impl<'a> Facts<'a> {
         gaps[..upto].last().is_some_and(|(revision, deadline)| {
             *revision > after && self.unclaimed.deleters[key as usize] <= *deadline
         })
+    }
+
+    /// Puts of a key that are certain, in the same sense: acknowledged ones, and
+    /// unclaimed ones that an answer shows.
+    fn certain_puts(&self, key: u32, after: i64, until: i64) -> i64 {
+        let demanded = &self.demanded[key as usize];
+        let upto = |r: i64| demanded.partition_point(|d| *d <= r) as i64;
+        self.puts_between(key, after, until) + (upto(until) - upto(after)).max(0)
     }
 
     /// Whether a version that an unclaimed revision would give to a key can
@@ -209,44 +250,112 @@ impl<'a> Facts<'a> {
         version.version > 0
             && next.mod_revision >= at
             && next.create_revision == version.create_revision
-            && version.version + self.puts_between(key, at, next.mod_revision) <= next.version
+            && version.version + self.certain_puts(key, at, next.mod_revision) <= next.version
     }
 
     fn find_needs(&mut self) {
-        for (key, shown) in self.shown.iter().enumerate() {
-            let key = key as u32;
-            let mut before = (0, 0, 0);
-            for s in shown {
-                let now = (s.create_revision, s.mod_revision, s.version);
-                if now == before || s.mod_revision == 0 {
-                    before = now;
-                    continue;
-                }
-                let (after, base) = if before.0 == s.create_revision {
-                    (before.1, before.2)
-                } else {
-                    (s.create_revision - 1, 0)
-                };
-                let demanded = self
-                    .demands
-                    .range(after + 1..=s.mod_revision.max(after + 1))
-                    .filter(|(_, demands)| demands.iter().any(|d| d.key == key))
-                    .count() as i64;
-                let known = self.puts_between(key, after, s.mod_revision);
-                let count = s.version - base - known - demanded;
-                if count > 0 {
-                    self.needs.push(Need {
-                        key,
-                        after,
-                        until: s.mod_revision,
-                        count,
-                    });
-                }
-                before = now;
+        self.demanded = vec![Vec::new(); self.shown.len()];
+        for (revision, demands) in &self.demands {
+            for demand in demands {
+                self.demanded[demand.key as usize].push(*revision);
             }
         }
-        self.needs
-            .sort_unstable_by_key(|n| (n.after, n.until, n.key));
+        let mut needs = Vec::new();
+        for (key, shown) in self.shown.iter().enumerate() {
+            let mut before: Option<&Shown> = None;
+            for s in shown {
+                self.need_between(key as u32, before, s, &mut needs);
+                before = Some(s);
+            }
+            for at in &self.found[key] {
+                self.need_found(key as u32, *at, &mut needs);
+            }
+        }
+        needs.sort_unstable_by_key(|n| (n.after, n.until, n.key));
+        self.needs = needs;
+    }
+
+    /// A key that was found was there: if it was absent before, and nobody says
+    /// who put it, somebody unknown did.
+    fn need_found(&self, key: u32, at: i64, out: &mut Vec<Need>) {
+        let shown = &self.shown[key as usize];
+        let last = shown[..shown.partition_point(|s| s.at <= at)].last();
+        let after = last.map_or(0, |s| s.at);
+        if last.is_none_or(|s| s.mod_revision == 0) && self.puts_between(key, after, at) == 0 {
+            out.push(Need {
+                put: true,
+                key,
+                after,
+                until: at,
+            });
+        }
+    }
+
+    /// What must have happened to a key between two states that are shown.
+    fn need_between(&self, key: u32, before: Option<&Shown>, now: &Shown, out: &mut Vec<Need>) {
+        let was = before.filter(|s| s.mod_revision > 0);
+        let same_life = was.filter(|s| s.create_revision == now.create_revision);
+        if now.mod_revision > 0 {
+            let (after, base) = match same_life {
+                Some(s) if s.mod_revision == now.mod_revision => return,
+                Some(s) => (s.mod_revision, s.version),
+                None => (now.create_revision - 1, 0),
+            };
+            let until = now.mod_revision;
+            if now.version > base + self.certain_puts(key, after, until) {
+                out.push(Need {
+                    put: true,
+                    key,
+                    after,
+                    until,
+                });
+            }
+        }
+        if same_life.is_some() {
+            return;
+        }
+        // If it was there before, it was deleted meanwhile.
+        let until = match now.mod_revision {
+            0 => now.at,
+            _ => now.create_revision - 1,
+        };
+        let since = before.map_or(0, |s| s.at);
+        let put = self.last_put(key, until).filter(|put| *put > since);
+        if let Some(after) = put.or(was.map(|s| s.at))
+            && after < until
+            && !self.is_deleted(key, after, until)
+        {
+            out.push(Need {
+                put: false,
+                key,
+                after,
+                until,
+            });
+        }
+    }
+
+    /// The last acknowledged put of a key up to a revision.
+    fn last_put(&self, key: u32, until: i64) -> Option<i64> {
+        let puts = &self.puts[key as usize];
+        puts[..puts.partition_point(|p| *p <= until)]
+            .last()
+            .copied()
+    }
+
+    /// Whether a need is still open at an unclaimed revision, given the key's
+    /// version there (0 if it is absent) and when it was created.
+    pub(crate) fn is_open(&self, need: &Need, revision: i64, version: i64, created: i64) -> bool {
+        let key = need.key;
+        if !need.put {
+            return version > 0 && self.puts_between(key, revision, need.until) == 0;
+        }
+        match self.next(key, revision) {
+            Some(next) if next.mod_revision > 0 && next.create_revision <= revision => {
+                let known = self.certain_puts(key, revision, next.mod_revision);
+                created == next.create_revision && version + known < next.version
+            }
+            Some(_) | None => version == 0 && self.puts_between(key, revision, need.until) == 0,
+        }
     }
 }
 
@@ -319,6 +428,9 @@ impl<'a> Collector<'_, '_, 'a> {
         if whole && !self.in_txn {
             self.others_absent(&r.key, &r.range_end, &got.prev_kvs);
         }
+        if got.deleted == 1 && got.prev_kvs.is_empty() && r.range_end.is_empty() {
+            self.found(&r.key);
+        }
         if got.deleted > 0 {
             let keys = self.keys.interval(&r.key, &r.range_end);
             if keys.len() > WIDE {
@@ -336,6 +448,12 @@ impl<'a> Collector<'_, '_, 'a> {
     }
 
     fn txn(&mut self, r: &'a pb::TxnRequest, got: &'a pb::TxnResponse) {
+        for compare in &r.compare {
+            // If the transaction failed, only a single compare can be the reason.
+            if got.succeeded || r.compare.len() == 1 {
+                self.compare(compare, got.succeeded);
+            }
+        }
         let branch = if got.succeeded {
             &r.success
         } else {
@@ -358,6 +476,40 @@ impl<'a> Collector<'_, '_, 'a> {
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// What the outcome of a compare says about whether its key was there.
+    fn compare(&mut self, c: &pb::Compare, held: bool) {
+        use pb::compare::{CompareResult, CompareTarget, TargetUnion};
+        if !c.range_end.is_empty() {
+            return;
+        }
+        let number = match (&c.target_union, c.target()) {
+            (Some(TargetUnion::Version(n)), CompareTarget::Version)
+            | (Some(TargetUnion::CreateRevision(n)), CompareTarget::Create)
+            | (Some(TargetUnion::ModRevision(n)), CompareTarget::Mod) => *n,
+            (_, CompareTarget::Value) if held => return self.found(&c.key),
+            _ => return,
+        };
+        // All three are 0 for a key that is not there, and only then.
+        match (c.result(), number, held) {
+            (CompareResult::Equal, 0, true)
+            | (CompareResult::NotEqual | CompareResult::Greater, 0, false) => {
+                if let Some(key) = self.keys.find(&c.key) {
+                    self.absent(key, self.before);
+                }
+            }
+            (CompareResult::Equal, 0, false)
+            | (CompareResult::NotEqual | CompareResult::Greater, 0, true) => self.found(&c.key),
+            (CompareResult::Equal | CompareResult::Greater, 1.., true) => self.found(&c.key),
+            _ => {}
+        }
+    }
+
+    fn found(&mut self, key: &[u8]) {
+        if let Some(key) = self.keys.find(key) {
+            self.facts.found[key as usize].push(self.before);
         }
     }
 

@@ -222,6 +222,12 @@ impl<'k, 'a> Mvcc<'k, 'a> {
         self.trail.push(key);
     }
 
+    /// A key's version, 0 if it is absent, and when it was created.
+    pub(crate) fn life(&self, key: u32) -> (i64, i64) {
+        self.alive(key)
+            .map_or((0, 0), |v| (v.version, v.create_revision))
+    }
+
     /// A key that is there now.
     fn alive(&self, key: u32) -> Option<&Version<'a>> {
         self.chains[key as usize].last().filter(|v| v.version > 0)
