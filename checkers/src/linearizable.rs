@@ -13,7 +13,7 @@ use crate::store::anchored::{self, Decision};
 use crate::store::keys::Keys;
 use crate::store::timeline::{Timeline, is_kv, may_write};
 use crate::store::violation::Violation;
-use crate::store::{applied, complete, explain};
+use crate::store::{applied, complete, explain, kernel};
 use serde::{Deserialize, Serialize};
 use squall_record::{Op, Outcome, Reason, Verdict};
 
@@ -134,7 +134,7 @@ fn decide(history: &[Op], applied: Option<&[Applied]>, budget: Budget, steps: &m
     };
     let keys = Keys::new(history);
     if let Some(applied) = applied
-        && applied::verify(&timeline, &keys, applied).is_some()
+        && applied::verify(&timeline, &keys, applied)
     {
         return report(pass, Path::Witness, judged);
     }
@@ -143,12 +143,22 @@ fn decide(history: &[Op], applied: Option<&[Applied]>, budget: Budget, steps: &m
     let decision = anchored::decide(&timeline, &keys, &mut share);
     *steps += share;
     match decision {
-        Decision::Legal(_) => return report(pass, Path::Anchored, judged),
+        Decision::Legal(fillers) => {
+            if kernel::explains(&timeline, &keys, &fillers) {
+                return report(pass, Path::Anchored, judged);
+            }
+        }
         Decision::Illegal(violation) => return fail(&violation, Path::Anchored, judged),
         Decision::Spent => {}
     }
     match complete::decide(&timeline, steps, budget.bytes) {
-        Found::Legal(_) => report(pass, Path::Search, judged),
+        Found::Legal(order) if kernel::is_explained_by(&timeline, &order) => {
+            report(pass, Path::Search, judged)
+        }
+        Found::Legal(_) => {
+            let reason = Reason::Skipped("no order that was found survives its replay".into());
+            report(Verdict::Unknown(reason), Path::Search, judged)
+        }
         Found::Illegal { stuck, order } => {
             let violation = complete::violation(&timeline, stuck, &order);
             fail(&violation, Path::Search, judged)

@@ -4,6 +4,7 @@
 //! it last, when it was created, how often it was written since. An unclaimed
 //! revision can only have been taken by an operation that fits between the pins.
 
+use super::by_key::ByKey;
 use super::keys::Keys;
 use super::timeline::Timeline;
 use squall_api::pb::{self, KeyValue};
@@ -57,6 +58,8 @@ pub(crate) struct Need {
     pub(crate) after: i64,
     /// ... and not after this one.
     pub(crate) until: i64,
+    /// How often.
+    pub(crate) count: i64,
 }
 
 /// What is known about unclaimed revisions beforehand.
@@ -82,13 +85,13 @@ impl Unclaimed {
 #[derive(Debug, Default)]
 pub(crate) struct Facts<'a> {
     /// By key, in order of revisions.
-    shown: Vec<Vec<Shown>>,
+    shown: ByKey<Shown>,
     /// Acknowledged puts by key, in order of revisions.
-    puts: Vec<Vec<i64>>,
+    puts: ByKey<i64>,
     /// Unclaimed revisions by key that must have put it, likewise.
-    demanded: Vec<Vec<i64>>,
+    demanded: ByKey<i64>,
     /// Acknowledged deletes by key that may have deleted it, likewise.
-    deletes: Vec<Vec<i64>>,
+    deletes: ByKey<i64>,
     /// Those that span too many keys to list them there.
     wide_deletes: Vec<i64>,
     /// What unclaimed revisions may have deleted.
@@ -98,7 +101,7 @@ pub(crate) struct Facts<'a> {
     /// By the revision after which they begin.
     pub(crate) needs: Vec<Need>,
     /// By key: revisions at which it was found, without being shown.
-    found: Vec<Vec<i64>>,
+    found: ByKey<i64>,
     /// Keys that are shown but that nobody may write, with who was told.
     pub(crate) phantom: Option<(u32, &'a KeyValue)>,
 }
@@ -106,23 +109,25 @@ pub(crate) struct Facts<'a> {
 impl<'a> Facts<'a> {
     /// Collects what the answers of a timeline prove.
     pub(crate) fn new(timeline: &Timeline<'a>, keys: &Keys<'a>, unclaimed: Unclaimed) -> Facts<'a> {
-        let mut facts = Facts {
-            shown: vec![Vec::new(); keys.len()],
-            puts: vec![Vec::new(); keys.len()],
-            deletes: vec![Vec::new(); keys.len()],
-            found: vec![Vec::new(); keys.len()],
-            unclaimed,
-            ..Facts::default()
-        };
         let mut collector = Collector {
-            facts: &mut facts,
+            facts: Facts {
+                unclaimed,
+                ..Facts::default()
+            },
             keys,
+            shown: Vec::new(),
+            puts: Vec::new(),
+            deletes: Vec::new(),
+            found: Vec::new(),
+            last_shown: vec![0; keys.len()],
+            last_put: vec![0; keys.len()],
             last: timeline.known.last().map_or(0, |k| k.revision),
             op: 0,
             position: 0,
             before: 0,
             main: 0,
             in_txn: false,
+            changed: false,
         };
         for (position, k) in timeline.known.iter().enumerate() {
             let op = &timeline.ops[k.op as usize];
@@ -131,24 +136,24 @@ impl<'a> Facts<'a> {
                 collector.position = position as u32;
                 collector.before = k.revision - i64::from(k.wrote);
                 collector.main = k.revision;
+                collector.changed = false;
                 collector.in_txn = matches!(op.call, Call::Txn(_));
                 collector.answer(&op.call, ret);
             }
         }
-        facts.find_needs();
-        facts
+        collector.finish()
     }
 
     /// The next state of a key that is shown at or after a revision.
     pub(crate) fn next(&self, key: u32, revision: i64) -> Option<&Shown> {
-        let shown = &self.shown[key as usize];
+        let shown = &self.shown[key];
         shown.get(shown.partition_point(|s| s.at < revision))
     }
 
     /// The last revision up to `at` at which an answer that was judged before
     /// `position` pins the whole state of a key.
     pub(crate) fn pin(&self, key: u32, at: i64, position: usize) -> i64 {
-        let shown = &self.shown[key as usize];
+        let shown = &self.shown[key];
         let upto = shown.partition_point(|s| s.at <= at);
         shown[..upto]
             .iter()
@@ -159,7 +164,7 @@ impl<'a> Facts<'a> {
 
     /// Acknowledged puts of a key at revisions in `after..=until`.
     pub(crate) fn puts_between(&self, key: u32, after: i64, until: i64) -> i64 {
-        let puts = &self.puts[key as usize];
+        let puts = &self.puts[key];
         let upto = |r: i64| puts.partition_point(|p| *p <= r) as i64;
         (upto(until) - upto(after)).max(0)
     }
@@ -181,29 +186,69 @@ impl<'a> Facts<'a> {
         // Between creation and last write nothing is deleted, and every put
         // raises the version.
         let (first, last) = (next.create_revision, next.mod_revision);
-        put && (self.demanded[key as usize].binary_search(&revision).is_ok()
+        put && (self.demanded[key].binary_search(&revision).is_ok()
             || self.certain_puts(key, first - 1, last) < next.version)
     }
 
-    /// Whether a key that is deleted at an unclaimed revision must be back before
-    /// somebody found it, and nobody says that they put it.
-    pub(crate) fn is_risky_to_delete(&self, key: u32, revision: i64) -> bool {
-        let found = &self.found[key as usize];
-        let next = found.partition_point(|at| *at < revision);
-        found
-            .get(next)
-            .is_some_and(|at| self.puts_between(key, revision, *at) == 0)
+    /// Whether nobody would notice a put of a key (or that it is deleted) at an
+    /// unclaimed revision: somebody says that they deleted it (or put it) before
+    /// it is found or shown next.
+    pub(crate) fn is_harmless(&self, key: u32, revision: i64, put: bool) -> bool {
+        if !put {
+            let found = &self.found[key];
+            let found = found.get(found.partition_point(|at| *at < revision));
+            return self.fits(key, revision, false)
+                && found.is_none_or(|at| self.puts_between(key, revision, *at) > 0);
+        }
+        match self.next(key, revision) {
+            Some(next) if next.mod_revision == 0 => self.is_deleted(key, revision, next.at),
+            Some(next) => {
+                next.create_revision > revision
+                    && self.is_deleted(key, revision, next.create_revision - 1)
+            }
+            None => true,
+        }
     }
 
-    /// Whether a key that is put at an unclaimed revision must be gone again
-    /// before it is shown next, and nobody says that they deleted it.
-    pub(crate) fn is_risky_to_put(&self, key: u32, revision: i64) -> bool {
-        match self.next(key, revision) {
-            Some(next) if next.mod_revision == 0 => !self.is_deleted(key, revision, next.at),
-            Some(next) if next.create_revision > revision => {
-                !self.is_deleted(key, revision, next.create_revision - 1)
-            }
-            Some(_) | None => false,
+    /// Whether a key is there at a revision, as far as acknowledged operations
+    /// tell: those of unknown outcome may have changed it.
+    pub(crate) fn is_likely_there(&self, key: u32, revision: i64) -> bool {
+        self.likely_version(key, revision) > 0
+    }
+
+    /// Its version, likewise; 0 if it is absent.
+    fn likely_version(&self, key: u32, revision: i64) -> i64 {
+        let shown = &self.shown[key];
+        let shown = shown[..shown.partition_point(|s| s.at <= revision)].last();
+        let deletes = &self.deletes[key];
+        let deletes = &deletes[..deletes.partition_point(|r| *r <= revision)];
+        let deleted = deletes.last().copied().unwrap_or(0);
+        match shown {
+            Some(s) if s.at >= deleted => s.version + self.certain_puts(key, s.at, revision),
+            _ => self.certain_puts(key, deleted, revision),
+        }
+    }
+
+    /// Whether a compare holds at a revision, likewise.
+    pub(crate) fn likely_holds(&self, keys: &Keys<'_>, c: &pb::Compare, revision: i64) -> bool {
+        use pb::compare::{CompareResult, CompareTarget, TargetUnion};
+        let key = keys.find(&c.key).filter(|_| c.range_end.is_empty());
+        let version = key.map_or(0, |key| self.likely_version(key, revision));
+        let (now, than) = match (&c.target_union, c.target()) {
+            (Some(TargetUnion::Version(n)), CompareTarget::Version) => (version, *n),
+            (
+                Some(TargetUnion::CreateRevision(n) | TargetUnion::ModRevision(n)),
+                CompareTarget::Create | CompareTarget::Mod,
+            ) => (if version > 0 { revision } else { 0 }, *n),
+            // Values are rarely equal, and those of absent keys satisfy nothing.
+            (_, CompareTarget::Value) => (version.min(1), 0),
+            _ => return true,
+        };
+        match c.result() {
+            CompareResult::Equal => c.target() != CompareTarget::Value && now == than,
+            CompareResult::NotEqual => now != than,
+            CompareResult::Greater => now > than,
+            CompareResult::Less => now < than,
         }
     }
 
@@ -214,7 +259,7 @@ impl<'a> Facts<'a> {
             let next = list.partition_point(|r| *r <= after);
             list.get(next).is_some_and(|r| *r <= until)
         };
-        within(&self.deletes[key as usize]) || within(&self.wide_deletes)
+        within(&self.deletes[key]) || within(&self.wide_deletes)
     }
 
     /// Whether anybody at all may have.
@@ -232,14 +277,14 @@ impl<'a> Facts<'a> {
     /// Puts of a key that are certain, in the same sense: acknowledged ones, and
     /// unclaimed ones that an answer shows.
     fn certain_puts(&self, key: u32, after: i64, until: i64) -> i64 {
-        let demanded = &self.demanded[key as usize];
+        let demanded = &self.demanded[key];
         let upto = |r: i64| demanded.partition_point(|d| *d <= r) as i64;
         self.puts_between(key, after, until) + (upto(until) - upto(after)).max(0)
     }
 
     /// Whether a version that an unclaimed revision would give to a key can
     /// grow into the one that is shown next.
-    pub(crate) fn grows(&self, key: u32, version: &super::mvcc::Version<'_>) -> bool {
+    pub(crate) fn grows(&self, key: u32, version: &super::versions::Version<'_>) -> bool {
         let at = version.mod_revision;
         let Some(next) = self.next(key, at) else {
             return true;
@@ -253,22 +298,16 @@ impl<'a> Facts<'a> {
             && version.version + self.certain_puts(key, at, next.mod_revision) <= next.version
     }
 
-    fn find_needs(&mut self) {
-        self.demanded = vec![Vec::new(); self.shown.len()];
-        for (revision, demands) in &self.demands {
-            for demand in demands {
-                self.demanded[demand.key as usize].push(*revision);
-            }
-        }
+    fn find_needs(&mut self, keys: u32) {
         let mut needs = Vec::new();
-        for (key, shown) in self.shown.iter().enumerate() {
+        for key in 0..keys {
             let mut before: Option<&Shown> = None;
-            for s in shown {
-                self.need_between(key as u32, before, s, &mut needs);
+            for s in &self.shown[key] {
+                self.need_between(key, before, s, &mut needs);
                 before = Some(s);
             }
             for at in &self.found[key] {
-                self.need_found(key as u32, *at, &mut needs);
+                self.need_found(key, *at, &mut needs);
             }
         }
         needs.sort_unstable_by_key(|n| (n.after, n.until, n.key));
@@ -278,7 +317,7 @@ impl<'a> Facts<'a> {
     /// A key that was found was there: if it was absent before, and nobody says
     /// who put it, somebody unknown did.
     fn need_found(&self, key: u32, at: i64, out: &mut Vec<Need>) {
-        let shown = &self.shown[key as usize];
+        let shown = &self.shown[key];
         let last = shown[..shown.partition_point(|s| s.at <= at)].last();
         let after = last.map_or(0, |s| s.at);
         if last.is_none_or(|s| s.mod_revision == 0) && self.puts_between(key, after, at) == 0 {
@@ -287,6 +326,7 @@ impl<'a> Facts<'a> {
                 key,
                 after,
                 until: at,
+                count: 1,
             });
         }
     }
@@ -302,12 +342,14 @@ impl<'a> Facts<'a> {
                 None => (now.create_revision - 1, 0),
             };
             let until = now.mod_revision;
-            if now.version > base + self.certain_puts(key, after, until) {
+            let count = now.version - base - self.certain_puts(key, after, until);
+            if count > 0 {
                 out.push(Need {
                     put: true,
                     key,
                     after,
                     until,
+                    count,
                 });
             }
         }
@@ -330,38 +372,31 @@ impl<'a> Facts<'a> {
                 key,
                 after,
                 until,
+                count: 1,
             });
         }
     }
 
     /// The last acknowledged put of a key up to a revision.
     fn last_put(&self, key: u32, until: i64) -> Option<i64> {
-        let puts = &self.puts[key as usize];
+        let puts = &self.puts[key];
         puts[..puts.partition_point(|p| *p <= until)]
             .last()
             .copied()
     }
-
-    /// Whether a need is still open at an unclaimed revision, given the key's
-    /// version there (0 if it is absent) and when it was created.
-    pub(crate) fn is_open(&self, need: &Need, revision: i64, version: i64, created: i64) -> bool {
-        let key = need.key;
-        if !need.put {
-            return version > 0 && self.puts_between(key, revision, need.until) == 0;
-        }
-        match self.next(key, revision) {
-            Some(next) if next.mod_revision > 0 && next.create_revision <= revision => {
-                let known = self.certain_puts(key, revision, next.mod_revision);
-                created == next.create_revision && version + known < next.version
-            }
-            Some(_) | None => version == 0 && self.puts_between(key, revision, need.until) == 0,
-        }
-    }
 }
 
-struct Collector<'f, 'k, 'a> {
-    facts: &'f mut Facts<'a>,
+struct Collector<'k, 'a> {
+    facts: Facts<'a>,
     keys: &'k Keys<'a>,
+    shown: Vec<(u32, Shown)>,
+    puts: Vec<(u32, i64)>,
+    deletes: Vec<(u32, i64)>,
+    found: Vec<(u32, i64)>,
+    /// By key: the last revision at which it is shown.
+    last_shown: Vec<i64>,
+    /// By key: the last revision at which it was put.
+    last_put: Vec<i64>,
     /// The last revision.
     last: i64,
     op: u32,
@@ -370,11 +405,30 @@ struct Collector<'f, 'k, 'a> {
     before: i64,
     /// ... and left.
     main: i64,
-    /// Whether the call is a transaction, which may see its own effects.
+    /// Whether the call is a transaction.
     in_txn: bool,
+    /// Whether it may have changed something already.
+    changed: bool,
 }
 
-impl<'a> Collector<'_, '_, 'a> {
+impl<'a> Collector<'_, 'a> {
+    fn finish(self) -> Facts<'a> {
+        let keys = self.keys.len();
+        let mut facts = self.facts;
+        let demanded: Vec<(u32, i64)> = facts
+            .demands
+            .iter()
+            .flat_map(|(revision, list)| list.iter().map(|d| (d.key, *revision)))
+            .collect();
+        facts.shown = ByKey::new(keys, &self.shown);
+        facts.puts = ByKey::new(keys, &self.puts);
+        facts.deletes = ByKey::new(keys, &self.deletes);
+        facts.found = ByKey::new(keys, &self.found);
+        facts.demanded = ByKey::new(keys, &demanded);
+        facts.find_needs(keys as u32);
+        facts
+    }
+
     fn answer(&mut self, call: &'a Call, ret: &'a Ret) {
         match (call, ret) {
             (Call::Range(r), Ret::Range(got)) => self.range(r, got),
@@ -399,7 +453,7 @@ impl<'a> Collector<'_, '_, 'a> {
         }
         // A whole answer shows, too, which keys are not there.
         let whole = got.kvs.len() as i64 == got.count && r.sort_target == 0 && r.sort_order == 0;
-        if whole && r.revision <= 0 && self.main == self.before {
+        if whole && r.revision <= 0 && !self.changed {
             self.others_absent(&r.key, &r.range_end, &got.kvs);
         }
     }
@@ -408,12 +462,13 @@ impl<'a> Collector<'_, '_, 'a> {
         if let Some(key) = self.keys.find(&r.key) {
             match &got.prev_kv {
                 Some(kv) if kv.mod_revision <= self.before => self.kv(kv, self.before, true),
-                None if r.prev_kv && !self.in_txn => self.absent(key, self.before),
+                None if r.prev_kv && !self.changed => self.absent(key, self.before),
                 Some(_) | None => {}
             }
-            let puts = &mut self.facts.puts[key as usize];
-            if puts.last() != Some(&self.main) {
-                puts.push(self.main);
+            // Twice in one transaction counts once, for a delete may lie between.
+            let last = &mut self.last_put[key as usize];
+            if std::mem::replace(last, self.main) != self.main {
+                self.puts.push((key, self.main));
             }
         }
     }
@@ -425,10 +480,10 @@ impl<'a> Collector<'_, '_, 'a> {
             }
         }
         let whole = got.prev_kvs.len() as i64 == got.deleted;
-        if whole && !self.in_txn {
+        if whole && !self.changed {
             self.others_absent(&r.key, &r.range_end, &got.prev_kvs);
         }
-        if got.deleted == 1 && got.prev_kvs.is_empty() && r.range_end.is_empty() {
+        if got.deleted == 1 && got.prev_kvs.is_empty() && r.range_end.is_empty() && !self.changed {
             self.found(&r.key);
         }
         if got.deleted > 0 {
@@ -437,7 +492,7 @@ impl<'a> Collector<'_, '_, 'a> {
                 self.facts.wide_deletes.push(self.main);
             } else {
                 for key in keys {
-                    self.facts.deletes[key as usize].push(self.main);
+                    self.deletes.push((key, self.main));
                     // Whatever was there, it is gone now.
                     if !self.in_txn {
                         self.absent(key, self.main);
@@ -460,6 +515,7 @@ impl<'a> Collector<'_, '_, 'a> {
             &r.failure
         };
         for (op, got) in branch.iter().zip(&got.responses) {
+            self.changed |= matches!(&op.request, Some(SubRequest::RequestTxn(_)));
             match (&op.request, &got.response) {
                 (Some(SubRequest::RequestRange(r)), Some(SubResponse::ResponseRange(got))) => {
                     self.range(r, got);
@@ -476,6 +532,8 @@ impl<'a> Collector<'_, '_, 'a> {
                 }
                 _ => {}
             }
+            // What comes after a write may be its own doing.
+            self.changed |= !matches!(&op.request, Some(SubRequest::RequestRange(_)));
         }
     }
 
@@ -509,7 +567,7 @@ impl<'a> Collector<'_, '_, 'a> {
 
     fn found(&mut self, key: &[u8]) {
         if let Some(key) = self.keys.find(key) {
-            self.facts.found[key as usize].push(self.before);
+            self.found.push((key, self.before));
         }
     }
 
@@ -518,18 +576,17 @@ impl<'a> Collector<'_, '_, 'a> {
             self.facts.phantom.get_or_insert((self.op, kv));
             return;
         };
-        let shown = &mut self.facts.shown[key as usize];
-        // Reads of the past come out of order, and are left to the replay.
-        if shown.last().is_none_or(|last| last.at <= at) {
-            shown.push(Shown {
+        self.show(
+            key,
+            Shown {
                 at,
                 mod_revision: kv.mod_revision,
                 create_revision: kv.create_revision,
                 version: kv.version,
                 full,
                 position: self.position,
-            });
-        }
+            },
+        );
         let value = full.then_some(&kv.value[..]);
         if !self.facts.unclaimed.is_claimed(kv.mod_revision, self.last) {
             self.demand(kv.mod_revision, key, value, kv);
@@ -573,16 +630,23 @@ impl<'a> Collector<'_, '_, 'a> {
     }
 
     fn absent(&mut self, key: u32, at: i64) {
-        let shown = &mut self.facts.shown[key as usize];
-        if shown.last().is_none_or(|last| last.at <= at) {
-            shown.push(Shown {
-                at,
-                mod_revision: 0,
-                create_revision: 0,
-                version: 0,
-                full: true,
-                position: self.position,
-            });
+        let shown = Shown {
+            at,
+            mod_revision: 0,
+            create_revision: 0,
+            version: 0,
+            full: true,
+            position: self.position,
+        };
+        self.show(key, shown);
+    }
+
+    /// Reads of the past come out of order, and are left to the replay.
+    fn show(&mut self, key: u32, shown: Shown) {
+        let last = &mut self.last_shown[key as usize];
+        if *last <= shown.at {
+            *last = shown.at;
+            self.shown.push((key, shown));
         }
     }
 }

@@ -14,9 +14,7 @@ use pb::request_op::Request as SubRequest;
 #[derive(Debug)]
 pub(crate) struct Keys<'a> {
     sorted: Vec<&'a [u8]>,
-    /// Open addressing: number + 1, or 0 for an empty slot.
-    table: Vec<u32>,
-    mask: usize,
+    table: Table,
 }
 
 impl<'a> Keys<'a> {
@@ -33,22 +31,23 @@ impl<'a> Keys<'a> {
                 Call::Range(_) | Call::DeleteRange(_) | Call::HashKv(_) | Call::Status(_) => {}
             }
         }
-        let mut sorted = set.keys;
-        sorted.sort_unstable();
-        let mut keys = Keys {
-            table: vec![0; (sorted.len() * 2).next_power_of_two().max(2)],
-            mask: 0,
-            sorted,
-        };
-        keys.mask = keys.table.len() - 1;
-        for (i, key) in keys.sorted.iter().enumerate() {
-            let mut at = xxh3_64(key) as usize & keys.mask;
-            while keys.table[at] != 0 {
-                at = (at + 1) & keys.mask;
-            }
-            keys.table[at] = i as u32 + 1;
+        let Set { keys, mut table } = set;
+        let mut order: Vec<(u128, u32)> = (0..).zip(&keys).map(|(i, k)| (prefix(k), i)).collect();
+        order.sort_unstable_by(|(a, i), (b, j)| {
+            a.cmp(b)
+                .then_with(|| keys[*i as usize].cmp(keys[*j as usize]))
+        });
+        let mut numbers = vec![0; keys.len()];
+        for (number, (_, i)) in order.iter().enumerate() {
+            numbers[*i as usize] = number as u32;
         }
-        keys
+        for slot in table.slots.iter_mut().filter(|slot| slot.number != 0) {
+            slot.number = numbers[slot.number as usize - 1] + 1;
+        }
+        Keys {
+            sorted: order.iter().map(|(_, i)| keys[*i as usize]).collect(),
+            table,
+        }
     }
 
     /// How many there are.
@@ -63,14 +62,8 @@ impl<'a> Keys<'a> {
 
     /// The number of a key, if anybody may write it.
     pub(crate) fn find(&self, key: &[u8]) -> Option<u32> {
-        let mut at = xxh3_64(key) as usize & self.mask;
-        loop {
-            let found = self.table[at].checked_sub(1)?;
-            if self.sorted[found as usize] == key {
-                return Some(found);
-            }
-            at = (at + 1) & self.mask;
-        }
+        let at = self.table.slot(key, xxh3_64(key) as u32, &self.sorted);
+        self.table.slots[at].number.checked_sub(1)
     }
 
     /// The numbers of an interval's keys.
@@ -95,39 +88,100 @@ fn collect<'a>(txn: &'a pb::TxnRequest, set: &mut Set<'a>) {
     }
 }
 
+/// The beginning of a key as a number that compares as the key does.
+fn prefix(key: &[u8]) -> u128 {
+    let mut bytes = [0; 16];
+    let n = key.len().min(16);
+    bytes[..n].copy_from_slice(&key[..n]);
+    u128::from_be_bytes(bytes)
+}
+
 /// Distinct keys, as they come.
-#[derive(Default)]
 struct Set<'a> {
     keys: Vec<&'a [u8]>,
-    table: Vec<u32>,
+    table: Table,
+}
+
+impl Default for Set<'_> {
+    fn default() -> Self {
+        let slots = vec![Slot::default(); 64];
+        Set {
+            keys: Vec::new(),
+            table: Table { slots },
+        }
+    }
 }
 
 impl<'a> Set<'a> {
     fn insert(&mut self, key: &'a [u8]) {
-        if self.keys.len() * 2 >= self.table.len() {
-            self.grow();
+        if self.keys.len() * 2 >= self.table.slots.len() {
+            self.table.grow();
         }
-        let at = self.slot(key);
-        if self.table[at] == 0 {
+        let hash = xxh3_64(key) as u32;
+        let at = self.table.slot(key, hash, &self.keys);
+        if self.table.slots[at].number == 0 {
             self.keys.push(key);
-            self.table[at] = self.keys.len() as u32;
+            let mut start = [0; INLINE];
+            let n = key.len().min(INLINE);
+            start[..n].copy_from_slice(&key[..n]);
+            self.table.slots[at] = Slot {
+                number: self.keys.len() as u32,
+                len: key.len() as u32,
+                hash,
+                start,
+            };
         }
     }
+}
 
-    fn slot(&self, key: &[u8]) -> usize {
-        let mask = self.table.len() - 1;
-        let mut at = xxh3_64(key) as usize & mask;
-        while self.table[at] != 0 && self.keys[self.table[at] as usize - 1] != key {
+/// So much of a key is kept in the table, where comparing it costs least.
+const INLINE: usize = 20;
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Slot {
+    /// The key's number + 1, or 0 for an empty slot.
+    number: u32,
+    len: u32,
+    hash: u32,
+    start: [u8; INLINE],
+}
+
+/// Open addressing over a power of two.
+#[derive(Debug)]
+struct Table {
+    slots: Vec<Slot>,
+}
+
+impl Table {
+    /// Where a key is, or would be.
+    fn slot(&self, key: &[u8], hash: u32, keys: &[&[u8]]) -> usize {
+        let mask = self.slots.len() - 1;
+        let n = key.len().min(INLINE);
+        let mut at = hash as usize & mask;
+        loop {
+            let slot = &self.slots[at];
+            let same = slot.hash == hash
+                && slot.len as usize == key.len()
+                && slot.start[..n] == key[..n]
+                && (n == key.len() || slot.number != 0 && keys[slot.number as usize - 1] == key);
+            if slot.number == 0 || same {
+                return at;
+            }
             at = (at + 1) & mask;
         }
-        at
     }
 
     fn grow(&mut self) {
-        self.table = vec![0; (self.table.len() * 2).max(64)];
-        for i in 0..self.keys.len() {
-            let at = self.slot(self.keys[i]);
-            self.table[at] = i as u32 + 1;
+        let larger = vec![Slot::default(); self.slots.len() * 2];
+        let mask = larger.len() - 1;
+        for slot in std::mem::replace(&mut self.slots, larger) {
+            if slot.number != 0 {
+                let mut at = slot.hash as usize & mask;
+                while self.slots[at].number != 0 {
+                    at = (at + 1) & mask;
+                }
+                self.slots[at] = slot;
+            }
         }
     }
 }

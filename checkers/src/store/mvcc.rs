@@ -7,6 +7,7 @@
 use super::agree::{Difference, agree};
 use super::keys::Keys;
 use super::model::{self, FIRST_REVISION, Refusal, State, holds};
+use super::versions::{Version, Versions};
 use bytes::Bytes;
 use squall_api::pb::{self, KeyValue};
 use squall_record::{Call, Ret};
@@ -17,24 +18,12 @@ use pb::range_request::{SortOrder, SortTarget};
 use pb::request_op::Request as SubRequest;
 use pb::response_op::Response as SubResponse;
 
-/// One version of a key; 0 is a tombstone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Version<'a> {
-    pub(crate) mod_revision: i64,
-    pub(crate) create_revision: i64,
-    pub(crate) version: i64,
-    pub(crate) lease: i64,
-    pub(crate) value: &'a [u8],
-}
-
 /// Every version of every key that may be written.
 #[derive(Debug)]
 pub(crate) struct Mvcc<'k, 'a> {
     keys: &'k Keys<'a>,
     revision: i64,
-    chains: Vec<Vec<Version<'a>>>,
-    /// Keys in the order in which they were written.
-    trail: Vec<u32>,
+    versions: Versions<'a>,
 }
 
 /// What is wrong with an answer.
@@ -61,8 +50,7 @@ impl<'k, 'a> Mvcc<'k, 'a> {
         Mvcc {
             keys,
             revision: FIRST_REVISION,
-            chains: vec![Vec::new(); keys.len()],
-            trail: Vec::new(),
+            versions: Versions::new(keys.len()),
         }
     }
 
@@ -73,15 +61,13 @@ impl<'k, 'a> Mvcc<'k, 'a> {
 
     /// A mark to go back to with [`Mvcc::rewind`].
     pub(crate) fn mark(&self) -> (i64, usize) {
-        (self.revision, self.trail.len())
+        (self.revision, self.versions.len())
     }
 
     /// Goes back to a mark.
     pub(crate) fn rewind(&mut self, (revision, writes): (i64, usize)) {
         self.revision = revision;
-        for key in self.trail.drain(writes..) {
-            self.chains[key as usize].pop();
-        }
+        self.versions.truncate(writes);
     }
 
     /// Keys written since a mark, with their newest versions.
@@ -89,10 +75,7 @@ impl<'k, 'a> Mvcc<'k, 'a> {
         &self,
         (_, writes): (i64, usize),
     ) -> impl Iterator<Item = (u32, Version<'a>)> {
-        self.trail[writes..].iter().map(|key| {
-            let newest = self.chains[*key as usize].last();
-            (*key, *newest.expect("a written key has a version"))
-        })
+        self.versions.since(writes)
     }
 
     /// Has a call's effect, whatever its answer; whether it has one.
@@ -178,7 +161,7 @@ impl<'k, 'a> Mvcc<'k, 'a> {
             }
         });
         let key = self.keys.find(&kv.key)?;
-        found.or_else(|| self.chains[key as usize].last().map(|v| v.value))
+        found.or_else(|| self.versions.last(key).map(|v| v.value))
     }
 
     /// The part of this state that a call can see, as the specification has it.
@@ -199,7 +182,7 @@ impl<'k, 'a> Mvcc<'k, 'a> {
         for key in numbers {
             let mut last = 0;
             for revision in &seen.revisions {
-                if let Some(v) = newest(&self.chains[key as usize], *revision)
+                if let Some(v) = self.versions.at(key, *revision)
                     && v.mod_revision > last
                 {
                     last = v.mod_revision;
@@ -218,29 +201,27 @@ impl<'k, 'a> Mvcc<'k, 'a> {
     }
 
     fn push(&mut self, key: u32, version: Version<'a>) {
-        self.chains[key as usize].push(version);
-        self.trail.push(key);
+        self.versions.push(key, version);
     }
 
-    /// A key's version, 0 if it is absent, and when it was created.
-    pub(crate) fn life(&self, key: u32) -> (i64, i64) {
-        self.alive(key)
-            .map_or((0, 0), |v| (v.version, v.create_revision))
+    /// Whether a key is there now.
+    pub(crate) fn is_there(&self, key: u32) -> bool {
+        self.alive(key).is_some()
     }
 
     /// A key that is there now.
     fn alive(&self, key: u32) -> Option<&Version<'a>> {
-        self.chains[key as usize].last().filter(|v| v.version > 0)
+        self.versions.last(key).filter(|v| v.version > 0)
     }
 
     /// A key that was there at a revision.
     fn alive_at(&self, key: u32, revision: i64) -> Option<&Version<'a>> {
-        newest(&self.chains[key as usize], revision).filter(|v| v.version > 0)
+        self.versions.at(key, revision).filter(|v| v.version > 0)
     }
 
     /// Answers a call, comparing with `got` if there is one; whether it wrote.
     fn quick(&mut self, call: &'a Call, got: Option<&'a Ret>) -> Quick<bool> {
-        let writes = self.trail.len();
+        let writes = self.versions.len();
         match (call, got) {
             (Call::Range(r), None) => {
                 require(r.revision <= self.revision)?;
@@ -259,7 +240,7 @@ impl<'k, 'a> Mvcc<'k, 'a> {
             (Call::Txn(r), Some(Ret::Txn(got))) => self.txn(r, Some(got))?,
             _ => return Err(Unsettled),
         }
-        Ok(self.trail.len() > writes)
+        Ok(self.versions.len() > writes)
     }
 
     fn range(&self, r: &pb::RangeRequest, got: &pb::RangeResponse) -> Quick {
@@ -387,7 +368,7 @@ impl<'k, 'a> Mvcc<'k, 'a> {
                 Some(SubRequest::RequestTxn(_)) | None => return Err(Unsettled),
             }
         }
-        let writes = self.trail.len();
+        let writes = self.versions.len();
         for (i, op) in branch.iter().enumerate() {
             let got = match got {
                 None => None,
@@ -409,7 +390,7 @@ impl<'k, 'a> Mvcc<'k, 'a> {
                 ) => self.delete_range(r, Some(got))?,
                 _ => return Err(Unsettled),
             }
-            let now = self.revision + i64::from(self.trail.len() > writes);
+            let now = self.revision + i64::from(self.versions.len() > writes);
             if let Some(header) = got.and_then(inner_header) {
                 require(header.revision == 0 || header.revision == now)?;
             }
@@ -459,11 +440,6 @@ fn is(version: &Version<'_>, value: &[u8], kv: &KeyValue) -> bool {
         && kv.create_revision == version.create_revision
         && kv.lease == version.lease
         && kv.value == value
-}
-
-fn newest<'v, 'a>(chain: &'v [Version<'a>], revision: i64) -> Option<&'v Version<'a>> {
-    let upto = chain.partition_point(|v| v.mod_revision <= revision);
-    chain[..upto].last()
 }
 
 /// Calls `f` for every put that a call may make.

@@ -5,7 +5,7 @@ use super::anchored::{self, Decision};
 use super::keys::Keys;
 use super::model::State;
 use super::timeline::{Timeline, is_serializable, may_write};
-use super::{applied, complete};
+use super::{applied, complete, kernel};
 use crate::generate::{self, Shape};
 use crate::linearizable::Applied;
 use crate::search::Found;
@@ -87,7 +87,15 @@ fn by_anchor(history: &[Op]) -> bool {
         return false;
     }
     match anchored::decide(&timeline, &Keys::new(history), &mut 1_000_000) {
-        Decision::Legal(_) => true,
+        Decision::Legal(fillers) => {
+            let keys = Keys::new(history);
+            assert!(
+                kernel::explains(&timeline, &keys, &fillers),
+                "{}",
+                show(history)
+            );
+            true
+        }
         Decision::Illegal(_) => false,
         Decision::Spent => panic!("a tiny history spent the budget"),
     }
@@ -98,7 +106,14 @@ fn by_search(history: &[Op]) -> bool {
         return false;
     };
     match complete::decide(&timeline, &mut 10_000_000, 1 << 30) {
-        Found::Legal(_) => true,
+        Found::Legal(order) => {
+            assert!(
+                kernel::is_explained_by(&timeline, &order),
+                "{}",
+                show(history)
+            );
+            true
+        }
         Found::Illegal { .. } => false,
         Found::Spent => panic!("a tiny history spent the budget"),
     }
@@ -106,8 +121,7 @@ fn by_search(history: &[Op]) -> bool {
 
 fn by_witness(history: &[Op], applied: &[Applied]) -> bool {
     Timeline::new(history).is_ok_and(|timeline| {
-        timeline.check_order().is_ok()
-            && applied::verify(&timeline, &Keys::new(history), applied).is_some()
+        timeline.check_order().is_ok() && applied::verify(&timeline, &Keys::new(history), applied)
     })
 }
 
@@ -178,12 +192,13 @@ proptest! {
     }
 }
 
-/// How many cases to try, fewer by a factor where each is costly. The documented
-/// longer run sets `SQUALL_CASES` when it builds.
+/// How many cases to try, fewer by a factor where each is costly. `SQUALL_CASES`
+/// sets another number, for longer runs.
 fn config(costly: u32) -> ProptestConfig {
-    let cases = option_env!("SQUALL_CASES").and_then(|n| n.parse().ok());
+    let cases = std::env::var("SQUALL_CASES").ok();
+    let cases = cases.map_or(20_000, |n| n.parse().expect("SQUALL_CASES is a number"));
     ProptestConfig {
         failure_persistence: None,
-        ..ProptestConfig::with_cases(cases.unwrap_or(4_000) / costly)
+        ..ProptestConfig::with_cases(cases / costly)
     }
 }

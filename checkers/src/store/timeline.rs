@@ -75,7 +75,7 @@ impl<'a> Timeline<'a> {
                 Outcome::Refused(_) => {}
             }
         }
-        known.sort_unstable_by_key(|k| (k.revision, !k.wrote, k.invoke, k.op));
+        let known = by_revision(known);
         unsure.sort_unstable_by_key(|u| (u.invoke, u.op));
         Ok(Timeline {
             ops,
@@ -133,6 +133,35 @@ impl<'a> Timeline<'a> {
         }
         Ok(())
     }
+}
+
+/// Sorts by revision, mutators before readers, then by invocation.
+fn by_revision(mut known: Vec<Known>) -> Vec<Known> {
+    let order = |k: &Known| (!k.wrote, k.invoke, k.op);
+    let last = known.iter().map(|k| k.revision).max().unwrap_or(0);
+    if last as u64 > 4 * known.len() as u64 {
+        known.sort_unstable_by_key(|k| (k.revision, order(k)));
+        return known;
+    }
+    // Revisions are dense, unless somebody lies: each has its place.
+    let mut starts = vec![0u32; last as usize + 2];
+    for k in &known {
+        starts[k.revision as usize + 1] += 1;
+    }
+    for i in 1..starts.len() {
+        starts[i] += starts[i - 1];
+    }
+    let mut next = starts.clone();
+    let mut sorted = known.clone();
+    for k in &known {
+        let at = &mut next[k.revision as usize];
+        sorted[*at as usize] = *k;
+        *at += 1;
+    }
+    for range in starts.windows(2) {
+        sorted[range[0] as usize..range[1] as usize].sort_unstable_by_key(order);
+    }
+    sorted
 }
 
 fn place(op: &Op, ret: &Ret, index: u32) -> Result<Known, Violation> {
