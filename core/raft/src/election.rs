@@ -116,6 +116,7 @@ impl Raft {
     pub(crate) fn become_follower(&mut self, now: u64) {
         if self.role == Role::Leader {
             self.tracker.clear();
+            self.has_news = false;
             self.snapshot_asked = false;
             self.transfer = None;
             let lost = std::mem::take(&mut self.rounds).into_local();

@@ -109,7 +109,9 @@ impl Log {
             bytes += self::bytes(entry);
             first || bytes <= max_bytes
         };
-        self.entries_from(from).take_while(fits).cloned().collect()
+        // Counted first: a vector that grows would move its entries again and again.
+        let count = self.entries_from(from).take_while(fits).count();
+        self.entries_from(from).take(count).cloned().collect()
     }
 
     /// The bytes of the entries `from..=to`, as far as they are there.

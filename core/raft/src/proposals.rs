@@ -15,7 +15,7 @@ impl Raft {
         if self.role == Role::Leader {
             self.admit(&entry)?;
             self.append_own(entry);
-            self.broadcast_append();
+            self.has_news = true;
         } else if self.leader != 0 {
             let mut forward = message(MessageType::MsgPropose, self.leader);
             // A forward belongs to the term in which its leader leads. The
@@ -46,7 +46,7 @@ impl Raft {
                 self.mark(marks::REPEATED_FORWARD);
             }
         }
-        self.broadcast_append();
+        self.has_news = true;
     }
 
     /// Adds an entry to the leader's own log.

@@ -61,6 +61,8 @@ pub struct Raft {
     pub(crate) rounds: ReadRounds,
     /// Leader: the proposals that were forwarded to it in its term.
     pub(crate) forwards: Forwards,
+    /// Leader: proposals were appended that followers were not yet sent.
+    pub(crate) has_news: bool,
     /// Leader: bytes of the entries after the commit index.
     pub(crate) uncommitted_bytes: u64,
     /// Leader: whom leadership is being handed over to.
@@ -138,6 +140,7 @@ impl Raft {
             term_start: 0,
             rounds: ReadRounds::default(),
             forwards: Forwards::default(),
+            has_news: false,
             uncommitted_bytes: 0,
             transfer: None,
             snapshot_asked: false,
@@ -208,6 +211,10 @@ impl Raft {
 
     /// Everything that came up since the last call. Empty if nothing did.
     pub fn take(&mut self) -> Output {
+        // Not with each proposal: those of one batch share their appends.
+        if std::mem::take(&mut self.has_news) {
+            self.send_news();
+        }
         let mut out = std::mem::take(&mut self.out);
         out.append = self.log.take_unsaved();
         out.log_changed_from = self.log.take_changed_from();

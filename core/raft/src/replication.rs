@@ -106,6 +106,13 @@ impl Raft {
         }
     }
 
+    /// Sends everybody the proposals that were appended since the last output.
+    pub(crate) fn send_news(&mut self) {
+        for peer in self.peers() {
+            while self.send_append(peer, false) {}
+        }
+    }
+
     /// Sends `to` the next append, unless it has to wait; one without entries
     /// only if `may_be_empty`. True if something was sent.
     pub(crate) fn send_append(&mut self, to: u64, may_be_empty: bool) -> bool {
