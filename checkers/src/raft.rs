@@ -17,7 +17,7 @@ use entries::Entries;
 use found::Found;
 use shadow::Shadow;
 use squall_api::eraftpb::{Message, MessageType};
-use squall_api::{ApplyView, LogChange, RaftView, Role, View};
+use squall_api::{ApplyView, EntryId, LogChange, RaftView, Role, View};
 use squall_record::{Check, Reason, Verdict, Witness};
 use std::collections::BTreeMap;
 
@@ -38,11 +38,13 @@ pub enum Invariant {
     MonotonicTerm,
     /// One vote per member and term, also over restarts.
     VoteOnce,
+    /// What a member acknowledged is in its log, also over restarts.
+    AcksKept,
 }
 
 impl Invariant {
     /// Every invariant, in the order in which they are reported.
-    pub const ALL: [Invariant; 7] = [
+    pub const ALL: [Invariant; 8] = [
         Invariant::ElectionSafety,
         Invariant::LeaderAppendOnly,
         Invariant::LogMatching,
@@ -50,6 +52,7 @@ impl Invariant {
         Invariant::StateMachineSafety,
         Invariant::MonotonicTerm,
         Invariant::VoteOnce,
+        Invariant::AcksKept,
     ];
 
     /// The check's name.
@@ -62,6 +65,7 @@ impl Invariant {
             Invariant::StateMachineSafety => "raft.state_machine_safety",
             Invariant::MonotonicTerm => "raft.monotonic_term",
             Invariant::VoteOnce => "raft.vote_once",
+            Invariant::AcksKept => "raft.acks_kept",
         }
     }
 
@@ -83,6 +87,9 @@ impl Invariant {
                 "a member's term never goes back, nor its commit index while it runs"
             }
             Invariant::VoteOnce => "a member votes at most once in a term, also over restarts",
+            Invariant::AcksKept => {
+                "a member that acknowledged an entry has it in its log, also over restarts"
+            }
         }
     }
 
@@ -106,6 +113,7 @@ impl Invariant {
             Invariant::StateMachineSafety => "nothing was committed",
             Invariant::MonotonicTerm => "no member showed its state",
             Invariant::VoteOnce => "nobody voted",
+            Invariant::AcksKept => "nobody acknowledged an entry",
         }
     }
 }
@@ -144,6 +152,18 @@ struct Node {
     /// What the member told others, and so must remember for ever.
     promised_vote: Option<Vote>,
     promised_term: Option<(u64, u64)>,
+    acked: Option<Acked>,
+    /// The first index of the log as it was last seen, in any incarnation.
+    first_index: u64,
+}
+
+/// The last entry that a member acknowledged and has not replaced since.
+#[derive(Debug, Clone, Copy)]
+struct Acked {
+    index: u64,
+    /// Unknown if it came in a snapshot.
+    entry: Option<EntryId>,
+    t: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -167,6 +187,27 @@ impl Node {
         self.log = None;
         self.applied = None;
         self.vote = self.promised_vote;
+    }
+
+    /// Others count on the log up to `index` from now on. An answer to a leader
+    /// of the past promises nothing: the log may be another's by now.
+    fn promise_log(&mut self, t: u64, term: u64, index: u64) {
+        let current = self.seen.is_some_and(|seen| seen.term == term);
+        if current && index > 0 && self.acked.is_none_or(|known| known.index < index) {
+            let entry = self.log.as_ref().and_then(|log| log.get(index));
+            self.acked = Some(Acked { index, entry, t });
+        }
+    }
+
+    /// The log is another one from `from` on: who acknowledged entries there
+    /// was told to replace them.
+    fn replaced(&mut self, from: u64) {
+        if let Some(acked) = &mut self.acked
+            && from <= acked.index
+        {
+            acked.index = from - 1;
+            acked.entry = self.log.as_ref().and_then(|log| log.get(from - 1));
+        }
     }
 
     fn promise_term(&mut self, t: u64, term: u64) {
@@ -211,6 +252,10 @@ impl Invariants {
         };
         let member = self.nodes.entry(node).or_default();
         member.promise_term(t, message.term);
+        if vote.is_none() {
+            self.judged[Invariant::AcksKept as usize] += 1;
+            member.promise_log(t, message.term, message.index);
+        }
         if let Some(to) = vote {
             self.judged[Invariant::VoteOnce as usize] += 1;
             let term = message.term;
@@ -317,6 +362,15 @@ impl Invariants {
             member.log = None;
             return;
         }
+        if before.is_some() {
+            member.replaced(changed_from);
+        } else if let Some(acked) = member.acked {
+            if !keeps(log, acked, member.first_index) {
+                found.ack_forgotten(source, log, acked);
+            }
+        }
+        member.first_index = view.first_index;
+        let Some(log) = &member.log else { return };
 
         // What was committed before and has not changed since was compared before.
         let unjudged = changed_from.min(before.map_or(0, |b| b.commit) + 1);
@@ -462,6 +516,20 @@ fn change_log(
         previous = Some(entry.term);
     }
     changed_from
+}
+
+/// Whether the log that a member came back with has what it acknowledged.
+/// `first_index` is where its log began before.
+fn keeps(log: &Shadow, acked: Acked, first_index: u64) -> bool {
+    let compacted = log.first() > acked.index;
+    // It died between installing a snapshot that another leader sent it, and
+    // telling anybody: the log restarts there.
+    let restarted = log.last() < log.first() && log.last() >= first_index;
+    let there = match acked.entry {
+        Some(entry) => log.get(acked.index) == Some(entry),
+        None => log.last() >= acked.index,
+    };
+    compacted || restarted || there
 }
 
 /// Compares a new leader's log with all that earlier terms committed.

@@ -7,7 +7,22 @@ pub const fn scenarios(bug: Bug) -> &'static [&'static str] {
     match bug {
         Bug::AckBeforeFsync => &["power-loss-majority"],
         Bug::AckOnAppend => &["symmetric-partition"],
+        Bug::CreateBackendInPlace
+        | Bug::RestartLogBeforeInstall
+        | Bug::UnsyncedHardState
+        | Bug::UnsyncedSegmentName
+        | Bug::UnsyncedSnapshot
+        | Bug::UseLeftoverTemporary => &["lagging-follower-snapshot"],
+        Bug::CutOneTooMany | Bug::RefuseTornTail | Bug::UncheckedRecords => {
+            &["rolling-crashes-torn-writes"]
+        }
+        Bug::CutRotAsTornTail
+        | Bug::IgnoreFailedFsync
+        | Bug::IgnoreFullDisk
+        | Bug::OpenUnguarded
+        | Bug::ReopenAfterFailedFsync => &["power-loss-majority"],
         Bug::ForgetVote => &["election-storm"],
+        Bug::SnapshotAheadOfIndex => &["lagging-follower-snapshot"],
         Bug::UnconfirmedRead => &["one-way-partition-leader"],
         Bug::VoteShorterLog => &["election-storm"],
     }

@@ -39,3 +39,4 @@ pub use disk::{
 pub use hash::RollingHash;
 pub use net::{Bandwidth, ClientWay, Fate, LatencyModel, LinkFault, LinkHits, LinkParams, Net};
 pub use rng::{Draw, Keyed, Streams};
+pub use squall_store::in_guarded_call;

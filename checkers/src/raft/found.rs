@@ -3,7 +3,7 @@
 use super::canonical::{Mark, Source};
 use super::entries::Mismatch;
 use super::shadow::Shadow;
-use super::{Invariant, Vote};
+use super::{Acked, Invariant, Vote};
 use squall_api::{EntryId, RaftView};
 use squall_record::{Fact, Witness, seconds};
 
@@ -406,6 +406,40 @@ impl Found {
             [
                 (name(node), format!("commit index {before} at {}", seconds(at))),
                 (name(node), format!("commit index {commit} at {}", seconds(t))),
+            ],
+        );
+    }
+
+    pub(super) fn ack_forgotten(&mut self, source: Source, log: &Shadow, acked: Acked) {
+        let Source { node, t } = source;
+        let has = match log.get(acked.index) {
+            Some(entry) => format!("has {} there", entry_text(entry)),
+            None => format!("has a log from index {} to {}", log.first(), log.last()),
+        };
+        let what = acked.entry.map_or("a snapshot".to_owned(), entry_text);
+        self.add(
+            Invariant::AcksKept,
+            "ack-forgotten",
+            source,
+            format!(
+                "n{node} acknowledged index {} by {}, and came back without it at {}: it {has}",
+                acked.index,
+                seconds(acked.t),
+                seconds(t)
+            ),
+            [
+                (
+                    name(node),
+                    format!(
+                        "acknowledged {what} at index {} by {}",
+                        acked.index,
+                        seconds(acked.t)
+                    ),
+                ),
+                (
+                    name(node),
+                    format!("came back at {}, and {has}", seconds(t)),
+                ),
             ],
         );
     }

@@ -5,7 +5,7 @@
 //!   and the log from index 1 on: an entry is its term and a letter for its
 //!   content. `first=3` compacts; `last=9` lies about the end of the log.
 //! * `n1 apply 3:2a`, `n1 install 3:2a`, `n1 open 3:2a` - index and entry;
-//! * `n1 grants n2 T4`, `n1 campaigns T4`, `n1 acks T4`, `n1 rejects T4`,
+//! * `n1 grants n2 T4`, `n1 campaigns T4`, `n1 acks T4`, `n1 acks T4 2`, `n1 rejects T4`,
 //!   `n1 tells commit=4` - messages;
 //! * `n1 crash`, `n1 start`.
 
@@ -93,9 +93,11 @@ impl Story {
                 message.term = number(term, "T").expect("a term");
                 return self.invariants.sent(t, node, &message);
             }
-            ["acks", term] => {
+            ["acks", term, ref index @ ..] => {
                 message.set_msg_type(MessageType::MsgAppendResponse);
                 message.term = number(term, "T").expect("a term");
+                let index = index.first().map(|index| index.parse());
+                message.index = index.transpose().expect("an index").unwrap_or(0);
                 return self.invariants.sent(t, node, &message);
             }
             ["tells", commit] => {
@@ -393,6 +395,18 @@ fn stories_that_no_correct_raft_tells() {
             "n1 C5 vote=1 @1:; n1 campaigns T5; n1 start; n1 F5 @1:; n1 F5 vote=3",
         ),
         ("vote_once/two-votes", "n1 F5 vote=2 @1:; n1 L5 vote=2"),
+        (
+            "acks_kept/ack-forgotten",
+            "n1 F1 @1:1a 1b; n1 acks T1 2; n1 crash; n1 start; n1 F1 @1:1a",
+        ),
+        (
+            "acks_kept/ack-forgotten",
+            "n1 F2 @1:1a 2b; n1 acks T2 2; n1 start; n1 F2 @1:1a 1x",
+        ),
+        (
+            "acks_kept/ack-forgotten",
+            "n1 F2 @1:1a 1b; n1 acks T2 2; n1 F2 @2:2x; n1 acks T2 2; n1 start; n1 F2 @1:1a",
+        ),
     ];
     for (expected, story) in stories {
         let told = Story::tell(story);
@@ -437,6 +451,8 @@ fn sentences() {
         "n1 F5 @1:; n1 grants n2 T5; n1 crash; n1 start; n1 F4 @1:",
         "n1 F1 @1:1a commit=1; n1 F1 commit=0",
         "n1 F5 vote=2 @1:; n1 grants n2 T5; n1 start; n1 F5 @1:; n1 F5 vote=3",
+        "n1 F1 @1:1a 1b; n1 acks T1 2; n1 start; n1 F1 @1:1a",
+        "n1 F2 @1:1a 2b; n1 acks T2 2; n1 start; n1 F2 @1:1a 1x",
     ];
     let told: Vec<String> = stories
         .iter()
@@ -454,6 +470,26 @@ fn sentences() {
 }
 
 #[test]
+fn acknowledged_entries_may_go_where_a_leader_replaced_them_or_a_snapshot_did() {
+    let stories = [
+        // Never acknowledged, acknowledged to a leader of the past, compacted.
+        "n1 F1 @1:1a 1b; n1 acks T1 1; n1 start; n1 F1 @1:1a",
+        "n1 F2 @1:1a 1b; n1 acks T1 2; n1 start; n1 F2 @1:1a",
+        "n1 F1 @1:1a 1b; n1 acks T1 2; n1 F1 first=3; n1 start; n1 F1 first=3 @3:",
+        // Replaced by the next leader, durably or not.
+        "n1 F1 @1:1a 1b; n1 acks T1 2; n1 F2 @2:2x; n1 start; n1 F2 @1:1a 2x",
+        "n1 F1 @1:1a 1b; n1 acks T1 2; n1 F2 @2:2x; n1 start; n1 F2 @1:1a 1b",
+        "n1 F1 @1:1a 1b; n1 acks T1 2; n1 F2 @2:; n1 start; n1 F2 @1:1a",
+        // A snapshot was installed, and nobody was told before the crash.
+        "n1 F1 @1:1a 1b 1c; n1 acks T1 3; n1 start; n1 F2 first=3 last=2 @3:",
+    ];
+    for story in stories {
+        let told = Story::tell(story);
+        assert_eq!(told.first(), None, "{story}");
+    }
+}
+
+#[test]
 fn nothing_seen_is_not_a_pass() {
     for check in Invariants::new().finish() {
         assert!(
@@ -467,7 +503,8 @@ fn nothing_seen_is_not_a_pass() {
 #[test]
 fn a_whole_story_passes_every_check() {
     let story = "n1 C1 vote=1 @1:; n1 campaigns T1; n2 F1 vote=1 @1:; n2 grants n1 T1; \
-                 n1 L1 vote=1 @1:1a; n2 F1 vote=1 @1:1a; n2 acks T1; n1 L1 vote=1 @2:1b commit=1";
+                 n1 L1 vote=1 @1:1a; n2 F1 vote=1 @1:1a; n2 acks T1 1; n1 L1 vote=1 @2:1b commit=1; \
+                 n2 start; n2 F1 vote=1 @1:1a";
     for check in Story::tell(story).invariants.finish() {
         assert!(
             matches!(

@@ -9,21 +9,69 @@ pub enum Bug {
     AckBeforeFsync,
     /// The leader answers the client on its own append, without a quorum.
     AckOnAppend,
+    /// The database is created under its own name, and a crash in the middle
+    /// leaves half of one.
+    CreateBackendInPlace,
+    /// Repairing a torn log cuts off an intact record, too.
+    CutOneTooMany,
+    /// A damaged record in the middle of the log is cut off, as if it were a torn
+    /// tail.
+    CutRotAsTornTail,
     /// A member forgets over a restart for whom it voted.
     ForgetVote,
-    /// The leader serves linearizable reads without confirming that it leads.
+    /// A failed fsync of the log is tried again, and its success believed.
+    IgnoreFailedFsync,
+    /// A write of the log that found the disk full is taken for done.
+    IgnoreFullDisk,
+    /// A database that lost synced writes makes the member panic.
+    OpenUnguarded,
+    /// A member does not start from a log with a torn tail.
+    RefuseTornTail,
+    /// After a failed fsync the next process goes on with the same files.
+    ReopenAfterFailedFsync,
+    /// The log restarts behind a snapshot that is not installed yet.
+    RestartLogBeforeInstall,
+    /// A snapshot holds more than the index that it claims.
+    SnapshotAheadOfIndex,
+    /// Records of the log are read without looking at their checksums.
+    UncheckedRecords,
+    /// The leader serves linearizable reads without confirming that it still
+    /// leads.
     UnconfirmedRead,
+    /// Term and vote are told to others before they are durable.
+    UnsyncedHardState,
+    /// The directory is not synced when the log begins a segment.
+    UnsyncedSegmentName,
+    /// A snapshot counts as installed before it is durable.
+    UnsyncedSnapshot,
+    /// A database that was never finished is taken for the real one.
+    UseLeftoverTemporary,
     /// A vote is granted to a candidate whose log is behind.
     VoteShorterLog,
 }
 
 impl Bug {
     /// Every planted bug, in the order in which they are listed.
-    pub const ALL: [Bug; 5] = [
+    pub const ALL: [Bug; 20] = [
         Bug::AckBeforeFsync,
         Bug::AckOnAppend,
+        Bug::CreateBackendInPlace,
+        Bug::CutOneTooMany,
+        Bug::CutRotAsTornTail,
         Bug::ForgetVote,
+        Bug::IgnoreFailedFsync,
+        Bug::IgnoreFullDisk,
+        Bug::OpenUnguarded,
+        Bug::RefuseTornTail,
+        Bug::ReopenAfterFailedFsync,
+        Bug::RestartLogBeforeInstall,
+        Bug::SnapshotAheadOfIndex,
+        Bug::UncheckedRecords,
         Bug::UnconfirmedRead,
+        Bug::UnsyncedHardState,
+        Bug::UnsyncedSegmentName,
+        Bug::UnsyncedSnapshot,
+        Bug::UseLeftoverTemporary,
         Bug::VoteShorterLog,
     ];
 
@@ -32,8 +80,23 @@ impl Bug {
         match self {
             Bug::AckBeforeFsync => "ack-before-fsync",
             Bug::AckOnAppend => "ack-on-append",
+            Bug::CreateBackendInPlace => "create-backend-in-place",
+            Bug::CutOneTooMany => "cut-one-too-many",
+            Bug::CutRotAsTornTail => "cut-rot-as-torn-tail",
             Bug::ForgetVote => "forget-vote",
+            Bug::IgnoreFailedFsync => "ignore-failed-fsync",
+            Bug::IgnoreFullDisk => "ignore-full-disk",
+            Bug::OpenUnguarded => "open-unguarded",
+            Bug::RefuseTornTail => "refuse-torn-tail",
+            Bug::ReopenAfterFailedFsync => "reopen-after-failed-fsync",
+            Bug::RestartLogBeforeInstall => "restart-log-before-install",
+            Bug::SnapshotAheadOfIndex => "snapshot-ahead-of-index",
+            Bug::UncheckedRecords => "unchecked-records",
             Bug::UnconfirmedRead => "unconfirmed-read",
+            Bug::UnsyncedHardState => "unsynced-hard-state",
+            Bug::UnsyncedSegmentName => "unsynced-segment-name",
+            Bug::UnsyncedSnapshot => "unsynced-snapshot",
+            Bug::UseLeftoverTemporary => "use-leftover-temporary",
             Bug::VoteShorterLog => "vote-shorter-log",
         }
     }
@@ -43,8 +106,23 @@ impl Bug {
         match self {
             Bug::AckBeforeFsync => "R06",
             Bug::AckOnAppend => "R40",
+            Bug::CreateBackendInPlace => "W21",
+            Bug::CutOneTooMany => "W04",
+            Bug::CutRotAsTornTail => "W17",
             Bug::ForgetVote => "R02",
+            Bug::IgnoreFailedFsync => "W13",
+            Bug::IgnoreFullDisk => "W14",
+            Bug::OpenUnguarded => "W23",
+            Bug::RefuseTornTail => "W03",
+            Bug::ReopenAfterFailedFsync => "W22",
+            Bug::RestartLogBeforeInstall => "W10",
+            Bug::SnapshotAheadOfIndex => "S01",
+            Bug::UncheckedRecords => "W05",
             Bug::UnconfirmedRead => "R16",
+            Bug::UnsyncedHardState => "W11",
+            Bug::UnsyncedSegmentName => "W07",
+            Bug::UnsyncedSnapshot => "S03",
+            Bug::UseLeftoverTemporary => "S14",
             Bug::VoteShorterLog => "R04",
         }
     }
@@ -54,9 +132,38 @@ impl Bug {
         match self {
             Bug::AckBeforeFsync => "a follower acknowledges entries before its fsync",
             Bug::AckOnAppend => "the leader answers the client on its own append, without a quorum",
+            Bug::CreateBackendInPlace => {
+                "the database is created under its own name, and a crash in the middle leaves half of one"
+            }
+            Bug::CutOneTooMany => "repairing a torn log cuts off an intact record, too",
+            Bug::CutRotAsTornTail => {
+                "a damaged record in the middle of the log is cut off, as if it were a torn tail"
+            }
             Bug::ForgetVote => "a member forgets over a restart for whom it voted",
+            Bug::IgnoreFailedFsync => {
+                "a failed fsync of the log is tried again, and its success believed"
+            }
+            Bug::IgnoreFullDisk => "a write of the log that found the disk full is taken for done",
+            Bug::OpenUnguarded => "a database that lost synced writes makes the member panic",
+            Bug::RefuseTornTail => "a member does not start from a log with a torn tail",
+            Bug::ReopenAfterFailedFsync => {
+                "after a failed fsync the next process goes on with the same files"
+            }
+            Bug::RestartLogBeforeInstall => {
+                "the log restarts behind a snapshot that is not installed yet"
+            }
+            Bug::SnapshotAheadOfIndex => "a snapshot holds more than the index that it claims",
+            Bug::UncheckedRecords => {
+                "records of the log are read without looking at their checksums"
+            }
             Bug::UnconfirmedRead => {
                 "the leader serves linearizable reads without confirming that it still leads"
+            }
+            Bug::UnsyncedHardState => "term and vote are told to others before they are durable",
+            Bug::UnsyncedSegmentName => "the directory is not synced when the log begins a segment",
+            Bug::UnsyncedSnapshot => "a snapshot counts as installed before it is durable",
+            Bug::UseLeftoverTemporary => {
+                "a database that was never finished is taken for the real one"
             }
             Bug::VoteShorterLog => "a vote is granted to a candidate whose log is behind",
         }

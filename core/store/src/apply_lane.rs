@@ -1,6 +1,7 @@
 //! The apply lane: the state machine, its backend, and the clients' requests.
 
-use crate::backend::{Backend, guarded, open_error};
+use crate::backend::guard::guarded;
+use crate::backend::{Backend, open_error};
 use crate::check::check;
 use crate::digest::entry_id;
 use crate::error::{Failed, Refusal};
@@ -17,8 +18,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 use squall_api::pb::{InternalRaftRequest, RequestHeader, ResponseHeader, StatusResponse};
 use squall_api::{
-    Config, Effect, Effects, Env, Fatal, Input, LaneMsg, Machine, Now, OpenError, ReqId, Request,
-    Response, SessionId, Status, View,
+    Bug, Bugs, Config, Effect, Effects, Env, Fatal, Input, LaneMsg, Machine, Now, OpenError, ReqId,
+    Request, Response, SessionId, Status, View,
 };
 use squall_raft::LogBase;
 use xxhash_rust::xxh3::xxh3_64;
@@ -38,6 +39,9 @@ pub struct ApplyLane {
     store: Mvcc,
     /// Of what is applied; the backend has it as of its last commit.
     meta: Meta,
+    bugs: Bugs,
+    /// A planted bug: the position before the last entry, which snapshots claim.
+    claimed: Option<Meta>,
     /// Whether the first view was shown.
     shown: bool,
     /// Entries up to here may be handed in again.
@@ -63,11 +67,16 @@ impl ApplyLane {
     /// which entry its effects are durable: the log goes on from there.
     pub fn open(env: &Env, _now: Now) -> Result<(ApplyLane, LogBase), OpenError> {
         env.cfg.validate()?;
-        let (store, meta) = guarded(|| {
+        let opening = || {
             let (backend, meta) = Backend::open(env)?;
             let store = Mvcc::open(backend, &meta).map_err(open_error)?;
-            Ok((store, meta))
-        })?;
+            Ok::<_, OpenError>((store, meta))
+        };
+        let opened = match env.bugs.has(Bug::OpenUnguarded) {
+            true => opening(),
+            false => guarded(|| Ok(opening())).map_err(open_error)?,
+        };
+        let (store, meta) = opened?;
         let base = LogBase {
             index: meta.index,
             term: meta.entry.term,
@@ -79,6 +88,8 @@ impl ApplyLane {
         let lane = ApplyLane {
             cfg: env.cfg.clone(),
             store,
+            bugs: env.bugs,
+            claimed: None,
             shown: false,
             applied_at_open: meta.index,
             uncommitted: 0,
@@ -118,7 +129,8 @@ impl ApplyLane {
                 Ok(())
             }
             LaneMsg::WantSnapshot => {
-                let snapshot = snapshot::take(&self.store, &self.meta)?;
+                let meta = self.claimed.as_ref().unwrap_or(&self.meta);
+                let snapshot = snapshot::take(&self.store, meta)?;
                 fx.mark("apply.took_snapshot");
                 fx.push(Effect::Lane(LaneMsg::Snapshot(Box::new(snapshot))));
                 Ok(())
@@ -264,6 +276,9 @@ impl ApplyLane {
             }
         };
 
+        if self.bugs.has(Bug::SnapshotAheadOfIndex) && self.meta.index > 0 {
+            self.claimed = Some(self.meta.clone());
+        }
         self.scratch.clear();
         self.scratch.extend(self.meta.state.to_le_bytes());
         self.scratch.extend(entry.index.to_le_bytes());
@@ -311,16 +326,23 @@ impl ApplyLane {
             member: self.cfg.id,
             ..contents.meta
         };
+        let mut installed = Snapshot::default();
+        installed.set_metadata(snapshot.get_metadata().clone());
+        let mut tell = Some(Effect::Lane(LaneMsg::Installed(Box::new(installed))));
+        if self.bugs.has(Bug::RestartLogBeforeInstall) {
+            fx.push(tell.take().expect("nobody was told yet"));
+        }
         self.store.replace(&contents.changes, &meta)?;
         self.meta = meta;
+        self.claimed = None;
         self.known_commit = self.known_commit.max(self.meta.index);
         self.uncommitted = 0;
         self.commit_deadline = None;
         fx.mark("apply.installed_snapshot");
         fx.push(Effect::View(View::Installed(self.meta.view(0))));
-        let mut installed = Snapshot::default();
-        installed.set_metadata(snapshot.get_metadata().clone());
-        fx.push(Effect::Lane(LaneMsg::Installed(Box::new(installed))));
+        if let Some(tell) = tell {
+            fx.push(tell);
+        }
         self.serve_reads(fx)
     }
 
@@ -423,6 +445,7 @@ impl ApplyLane {
         if self.uncommitted > 0 {
             self.commit(fx)?;
         }
+        self.store.close();
         Err(Fatal::Stopped)
     }
 }

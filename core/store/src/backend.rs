@@ -1,22 +1,28 @@
 //! The backend: redb on the disk seam.
 //!
-//! A commit is all or nothing, and costs a sync. Creating the file is the one
-//! thing that redb does not do atomically, so a backend is always built under
-//! a temporary name and renamed once it is whole and durable.
+//! A commit is all or nothing, and costs a sync. Around redb stands what redb
+//! cannot know, or does not promise:
+//!
+//! * Creating a file is the one thing that it does not do atomically: a backend
+//!   is built under a temporary name, and renamed once it is whole and durable.
+//! * After a failed sync its file must not be trusted to grow, nor must any
+//!   later process of the same boot ([`file`]).
+//! * On a file that lost what it had called durable it may panic ([`guard`]).
+//! * It does not verify what it reads, but when it recovers: each row carries a
+//!   checksum of its own ([`row`]).
+
+mod file;
+pub(crate) mod guard;
+mod row;
 
 use crate::meta::Meta;
+use file::{PATH, Storage};
+use guard::guarded;
 use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition};
-use squall_api::{Disk, Env, Fatal, File, Open, OpenError};
+use squall_api::{Bug, Bugs, Disk, Env, Fatal, File, Open, OpenError};
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-const DIR: &str = "db";
-const PATH: &str = "db/state.redb";
-const TEMP_PATH: &str = "db/state.redb.tmp";
-const TEMP_SUFFIX: &str = ".tmp";
 
 /// Every change, keyed by its revision: see [`crate::revision::RevisionKey`].
 const KEYS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("key");
@@ -24,19 +30,7 @@ const KEYS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("key");
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 /// Names the layout of the tables; a reader refuses what it does not know.
 const FORMAT_ROW: &str = "format";
-const FORMAT: u64 = 1;
-
-/// Runs `open`, which recovers a backend and reads it. On a disk that lost what
-/// it had acknowledged as synced, redb may panic there: that is no bug of ours,
-/// and becomes an error.
-pub(crate) fn guarded<T>(open: impl FnOnce() -> Result<T, OpenError>) -> Result<T, OpenError> {
-    catch_unwind(AssertUnwindSafe(open)).unwrap_or_else(|_| {
-        Err(OpenError::Corrupt(format!(
-            "{PATH}: redb gave up recovering it, as after a disk that lost synced writes; \
-             remove the member's data and let it rejoin"
-        )))
-    })
-}
+const FORMAT: u64 = 2;
 
 /// A failure to read while opening, as the error of opening.
 pub(crate) fn open_error(fatal: Fatal) -> OpenError {
@@ -51,12 +45,11 @@ pub(crate) fn open_error(fatal: Fatal) -> OpenError {
 #[derive(Debug)]
 pub(crate) struct Backend {
     disk: Arc<dyn Disk>,
+    bugs: Bugs,
     cache_bytes: usize,
-    file: Arc<dyn File>,
-    /// Set once another file has taken this one's place: closing redb writes
-    /// some thirty pages, which would be wasted on a file without a name.
-    retired: Arc<AtomicBool>,
-    db: Database,
+    storage: Storage,
+    /// There until it is closed.
+    db: Option<Database>,
     /// The last commit, open for reading.
     keys: Option<Keys>,
 }
@@ -66,22 +59,34 @@ impl Backend {
     /// half-built.
     pub(crate) fn open(env: &Env) -> Result<(Backend, Meta), OpenError> {
         let (disk, cfg) = (&env.disk, &env.cfg);
-        for path in disk.list(Path::new(DIR))? {
-            if path.to_string_lossy().ends_with(TEMP_SUFFIX) {
-                disk.remove(&path)?;
-            }
-        }
+        let opening = Opening {
+            disk,
+            bugs: env.bugs,
+            cache_bytes: cfg.backend_cache_bytes,
+        };
+        file::remove_temporaries(disk.as_ref(), env.bugs)?;
+        let is_clean = file::take_testimony(disk.as_ref())?;
         let file = match disk.open(Path::new(PATH), Open::Existing) {
             Ok(file) => file,
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 let meta = Meta::birth(cfg.cluster, cfg.id, cfg.voters.clone());
                 let none = std::iter::empty::<(&[u8], &[u8])>();
-                let backend = Backend::build(disk, cfg.backend_cache_bytes, none, &meta);
+                let backend = match env.bugs.has(Bug::CreateBackendInPlace) {
+                    true => opening.build_in_place(&meta),
+                    false => opening.build(none, &meta),
+                };
                 return Ok((backend.map_err(open_error)?, meta));
             }
             Err(e) => return Err(e.into()),
         };
-        let (backend, meta) = Backend::load(disk, cfg.backend_cache_bytes, file)?;
+        let (backend, meta) = if is_clean || env.bugs.has(Bug::ReopenAfterFailedFsync) {
+            opening.load(file, is_clean)?
+        } else {
+            let copy = file::copy(disk.as_ref(), file.as_ref())?;
+            let loaded = opening.load(copy, false)?;
+            file::name(disk.as_ref())?;
+            loaded
+        };
         if (meta.cluster, meta.member) != (cfg.cluster, cfg.id) {
             return Err(OpenError::Identity {
                 found_cluster: meta.cluster,
@@ -100,8 +105,12 @@ impl Backend {
     ) -> Result<(), Fatal> {
         // A reader would keep the pages that this commit frees.
         self.keys = None;
-        write(&self.db, rows, meta).map_err(fatal)?;
-        self.keys = Some(read(&self.db).map_err(fatal)?);
+        let db = self.db();
+        let keys = guarded(|| {
+            write(db, rows, meta).map_err(fatal)?;
+            read(db).map_err(fatal)
+        })?;
+        self.keys = Some(keys);
         Ok(())
     }
 
@@ -111,10 +120,30 @@ impl Backend {
         rows: impl Iterator<Item = (&'a [u8], &'a [u8])>,
         meta: &Meta,
     ) -> Result<(), Fatal> {
-        let next = Backend::build(&self.disk, self.cache_bytes, rows, meta)?;
-        self.retired.store(true, Ordering::Relaxed);
+        let opening = Opening {
+            disk: &self.disk,
+            bugs: self.bugs,
+            cache_bytes: self.cache_bytes,
+        };
+        let next = opening.build(rows, meta)?;
+        self.storage.retire();
         *self = next;
         Ok(())
+    }
+
+    /// Closes it. If the disk never failed, says so to whoever opens it next;
+    /// if it cannot be said, that one takes more care than needed.
+    pub(crate) fn close(&mut self) {
+        self.keys = None;
+        let db = self.db.take();
+        // redb writes when it is dropped; what fails then, only storage sees.
+        let closed = guarded(|| {
+            drop(db);
+            Ok(())
+        });
+        if closed.is_ok() && !self.storage.has_failed() {
+            file::testify(self.disk.as_ref());
+        }
     }
 
     /// The committed value of a row.
@@ -123,8 +152,11 @@ impl Backend {
         key: &[u8],
         read: impl FnOnce(&[u8]) -> T,
     ) -> Result<Option<T>, Fatal> {
-        let guard = self.keys().get(key).map_err(fatal)?;
-        Ok(guard.map(|guard| read(guard.value())))
+        let keys = self.keys();
+        let Some(guard) = guarded(|| keys.get(key).map_err(fatal))? else {
+            return Ok(None);
+        };
+        row::open(key, guard.value()).map(|value| Some(read(value)))
     }
 
     /// Shows every committed row, in order of its key.
@@ -132,16 +164,18 @@ impl Backend {
         &self,
         mut row: impl FnMut(&[u8], &[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        for entry in self.keys().iter().map_err(fatal)? {
-            let (key, value) = entry.map_err(fatal)?;
-            row(key.value(), value.value())?;
+        let keys = self.keys();
+        let mut rows = guarded(|| keys.iter().map_err(fatal))?;
+        while let Some(entry) = guarded(|| rows.next().transpose().map_err(fatal))? {
+            let (key, value) = (entry.0.value(), entry.1.value());
+            row(key, row::open(key, value)?)?;
         }
         Ok(())
     }
 
     /// The file's size in bytes.
     pub(crate) fn len(&self) -> Result<u64, Fatal> {
-        Ok(self.file.len()?)
+        Ok(self.storage.len()?)
     }
 
     fn keys(&self) -> &Keys {
@@ -150,64 +184,97 @@ impl Backend {
             .expect("only a failed commit leaves no reader, and it ends the lane")
     }
 
-    fn load(
-        disk: &Arc<dyn Disk>,
-        cache_bytes: usize,
-        file: Arc<dyn File>,
-    ) -> Result<(Backend, Meta), OpenError> {
-        let retired = Arc::new(AtomicBool::new(false));
-        let storage = Storage::new(&file, &retired);
+    fn db(&self) -> &Database {
+        self.db.as_ref().expect("nothing uses a closed backend")
+    }
+}
+
+impl Drop for Backend {
+    fn drop(&mut self) {
+        self.keys = None;
+        let db = self.db.take();
+        // Whoever drops it without closing it has no use for its end.
+        let _ = guarded(|| {
+            drop(db);
+            Ok(())
+        });
+    }
+}
+
+/// What every way to an open backend needs.
+struct Opening<'a> {
+    disk: &'a Arc<dyn Disk>,
+    bugs: Bugs,
+    cache_bytes: usize,
+}
+
+impl Opening<'_> {
+    /// Opens a file that is there. Recovery verifies every checksum in it; where
+    /// there is nothing to recover, because it `was_closed`, that is left to us.
+    fn load(&self, file: Arc<dyn File>, was_closed: bool) -> Result<(Backend, Meta), OpenError> {
+        let storage = Storage::new(file);
         let opened = || {
-            let db = database(storage, cache_bytes)?;
+            let mut db = self.database(&storage)?;
+            if was_closed {
+                db.check_integrity()?;
+            }
             let meta = read_meta(&db)?;
             let keys = read(&db)?;
             Ok::<_, redb::Error>((db, meta, keys))
         };
         let (db, meta, keys) = opened().map_err(|e| open_error(fatal(e)))?;
         let meta = meta.map_err(|why| OpenError::Corrupt(format!("{PATH}: {why}")))?;
-        let backend = Backend {
-            disk: Arc::clone(disk),
-            cache_bytes,
-            file,
-            retired,
-            db,
-            keys: Some(keys),
-        };
-        Ok((backend, meta))
+        Ok((self.opened(storage, db, keys), meta))
     }
 
-    fn build<'a>(
-        disk: &Arc<dyn Disk>,
-        cache_bytes: usize,
-        rows: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    fn build<'r>(
+        &self,
+        rows: impl Iterator<Item = (&'r [u8], &'r [u8])>,
         meta: &Meta,
     ) -> Result<Backend, Fatal> {
-        let file = disk.open(Path::new(TEMP_PATH), Open::New)?;
-        let retired = Arc::new(AtomicBool::new(false));
-        let db = database(Storage::new(&file, &retired), cache_bytes).map_err(fatal)?;
-        write(&db, rows, meta).map_err(fatal)?;
-        disk.rename(Path::new(TEMP_PATH), Path::new(PATH))?;
-        disk.sync_dir(Path::new(DIR))?;
+        let storage = Storage::new(file::create(self.disk.as_ref())?);
+        storage.skip_syncs(self.bugs.has(Bug::UnsyncedSnapshot));
+        let (db, keys) = guarded(|| {
+            let db = self.database(&storage).map_err(fatal)?;
+            write(&db, rows, meta).map_err(fatal)?;
+            let keys = read(&db).map_err(fatal)?;
+            Ok((db, keys))
+        })?;
+        file::name(self.disk.as_ref())?;
+        storage.skip_syncs(false);
+        Ok(self.opened(storage, db, keys))
+    }
+
+    /// A planted bug: the file has its name from the start.
+    fn build_in_place(&self, meta: &Meta) -> Result<Backend, Fatal> {
+        let storage = Storage::new(self.disk.open(Path::new(PATH), Open::New)?);
+        let db = self.database(&storage).map_err(fatal)?;
+        write(&db, std::iter::empty(), meta).map_err(fatal)?;
         let keys = read(&db).map_err(fatal)?;
-        Ok(Backend {
-            disk: Arc::clone(disk),
-            cache_bytes,
-            file,
-            retired,
-            db,
+        self.disk.sync_dir(Path::new("db"))?;
+        Ok(self.opened(storage, db, keys))
+    }
+
+    fn opened(&self, storage: Storage, db: Database, keys: Keys) -> Backend {
+        Backend {
+            disk: Arc::clone(self.disk),
+            bugs: self.bugs,
+            cache_bytes: self.cache_bytes,
+            storage,
+            db: Some(db),
             keys: Some(keys),
-        })
+        }
+    }
+
+    fn database(&self, storage: &Storage) -> Result<Database, redb::Error> {
+        let db = redb::Builder::new()
+            .set_cache_size(self.cache_bytes)
+            .create_with_backend(storage.clone())?;
+        Ok(db)
     }
 }
 
 type Keys = ReadOnlyTable<&'static [u8], &'static [u8]>;
-
-fn database(storage: Storage, cache_bytes: usize) -> Result<Database, redb::Error> {
-    let db = redb::Builder::new()
-        .set_cache_size(cache_bytes)
-        .create_with_backend(storage)?;
-    Ok(db)
-}
 
 fn read(db: &Database) -> Result<Keys, redb::Error> {
     Ok(db.begin_read()?.open_table(KEYS)?)
@@ -219,15 +286,18 @@ fn write<'a>(
     meta: &Meta,
 ) -> Result<(), redb::Error> {
     let txn = db.begin_write()?;
+    let mut sealed = Vec::new();
     {
         let mut keys = txn.open_table(KEYS)?;
         for (key, value) in rows {
-            keys.insert(key, value)?;
+            row::seal(key, value, &mut sealed);
+            keys.insert(key, sealed.as_slice())?;
         }
         let mut table = txn.open_table(META)?;
-        table.insert(FORMAT_ROW, FORMAT.to_le_bytes().as_slice())?;
-        for (name, value) in meta.rows() {
-            table.insert(name, value.as_slice())?;
+        let format = (FORMAT_ROW, FORMAT.to_le_bytes().to_vec());
+        for (name, value) in [format].into_iter().chain(meta.rows()) {
+            row::seal(name.as_bytes(), &value, &mut sealed);
+            table.insert(name, sealed.as_slice())?;
         }
     }
     txn.commit()?;
@@ -242,7 +312,12 @@ fn read_meta(db: &Database) -> Result<Result<Meta, String>, redb::Error> {
         }
         Err(e) => return Err(e.into()),
     };
-    let get = |name: &str| Ok::<_, redb::Error>(table.get(name)?.map(|v| v.value().to_vec()));
+    // A row that is not what was written reads as one that is not there.
+    let get = |name: &str| {
+        let found = table.get(name)?;
+        let value = found.and_then(|v| row::open(name.as_bytes(), v.value()).map(Vec::from).ok());
+        Ok::<_, redb::Error>(value)
+    };
     match get(FORMAT_ROW)? {
         Some(format) if format == FORMAT.to_le_bytes() => Meta::from_rows(get),
         other => Ok(Err(format!(
@@ -263,50 +338,5 @@ fn fatal(error: impl Into<redb::Error>) -> Fatal {
             Fatal::Disk(io::Error::other(format!("{PATH}: an earlier I/O failed")))
         }
         other => Fatal::Corrupt(format!("{PATH}: {other}")),
-    }
-}
-
-/// redb's view of a file.
-#[derive(Debug)]
-struct Storage {
-    file: Arc<dyn File>,
-    retired: Arc<AtomicBool>,
-}
-
-impl Storage {
-    fn new(file: &Arc<dyn File>, retired: &Arc<AtomicBool>) -> Storage {
-        Storage {
-            file: Arc::clone(file),
-            retired: Arc::clone(retired),
-        }
-    }
-
-    fn file(&self) -> io::Result<&dyn File> {
-        if self.retired.load(Ordering::Relaxed) {
-            return Err(io::Error::other(format!("{PATH}: replaced by a snapshot")));
-        }
-        Ok(&*self.file)
-    }
-}
-
-impl redb::StorageBackend for Storage {
-    fn len(&self) -> io::Result<u64> {
-        self.file()?.len()
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.file()?.read_at(offset, out)
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.file()?.set_len(len)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.file()?.sync()
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.file()?.write_at(offset, data)
     }
 }

@@ -26,6 +26,7 @@ mod waiting;
 mod wal;
 
 pub use apply_lane::{ApplyLane, ETCD_VERSION};
+pub use backend::guard::in_guarded_call;
 pub use digest::entry_id;
 pub use raft_lane::RaftLane;
 

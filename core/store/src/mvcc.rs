@@ -224,6 +224,11 @@ impl Mvcc {
         Ok(at)
     }
 
+    /// Closes the backend; nothing may be asked of it any more.
+    pub(crate) fn close(&mut self) {
+        self.backend.close();
+    }
+
     /// The backend file's size in bytes.
     pub(crate) fn file_bytes(&self) -> Result<u64, Fatal> {
         self.backend.len()

@@ -5,8 +5,8 @@ use crate::wal::Wal;
 use raft_proto::eraftpb::Message;
 use squall_api::OpenError;
 use squall_api::{
-    Config, Effect, Effects, Env, Fatal, Input, LaneMsg, LogChange, Machine, Now, PeerFrame,
-    RaftView, VERSION, View,
+    Bug, Bugs, Config, Effect, Effects, Env, Fatal, Input, LaneMsg, LogChange, Machine, Now,
+    PeerFrame, RaftView, VERSION, View,
 };
 use squall_raft::{LogBase, Output, Raft, Restored, Settings};
 use std::collections::VecDeque;
@@ -22,6 +22,7 @@ const MAX_UNCOMMITTED_BYTES: u64 = 1 << 30;
 #[derive(Debug)]
 pub struct RaftLane {
     cfg: Config,
+    bugs: Bugs,
     raft: Raft,
     wal: Wal,
     /// Outputs up to this one are durable.
@@ -57,7 +58,7 @@ impl RaftLane {
             cfg,
         } = env;
         cfg.validate()?;
-        let (mut wal, recovered) = Wal::open(disk, &cfg, applied)?;
+        let (mut wal, recovered) = Wal::open(disk, &cfg, bugs, applied)?;
         let torn = recovered.torn;
         let mut restored = Restored {
             hard_state: recovered.hard_state,
@@ -92,6 +93,7 @@ impl RaftLane {
         let raft = Raft::new(settings, restored, rng, now.mono);
         Ok(RaftLane {
             cfg,
+            bugs,
             raft,
             wal,
             durable: 0,
@@ -213,7 +215,10 @@ impl RaftLane {
         self.wal.start_sync();
         self.send(std::mem::take(&mut output.send), fx);
         let after_sync = std::mem::take(&mut output.send_after_sync);
-        if output.seq <= self.durable {
+        let lies = self.bugs.has(Bug::UnsyncedHardState)
+            && output.append.is_empty()
+            && output.reset.is_none();
+        if output.seq <= self.durable || lies {
             self.send(after_sync, fx);
         } else if !after_sync.is_empty() {
             self.held.push_back((output.seq, after_sync));
@@ -306,6 +311,10 @@ impl Machine for RaftLane {
     fn step(&mut self, now: Now, input: Input, fx: &mut Effects) -> Result<(), Fatal> {
         if std::mem::take(&mut self.torn) > 0 {
             fx.mark("wal.tail_truncated");
+        }
+        if self.shown.is_none() {
+            // As it was opened, before anybody tells it anything.
+            self.show(None, fx);
         }
         self.handle(now, input, fx)?;
         self.send_held(fx);

@@ -4,7 +4,9 @@
 //! asynchronously, at most one sync at a time; what is written meanwhile is
 //! covered by the next (group commit). A failed sync is final: the pages that
 //! could not be written may since count as clean, so that a second sync would
-//! succeed and mean nothing.
+//! succeed and mean nothing. The process ends; the next one reads what the page
+//! cache shows, and writes the segment that was being written anew. All earlier
+//! ones were durable before it was begun.
 
 mod record;
 mod replay;
@@ -15,7 +17,7 @@ use record::{FORMAT, Place, Record};
 use replay::{Replayed, replay};
 use segment::{DIR, Segment};
 use squall_api::OpenError;
-use squall_api::{Config, Disk, File, Open, SyncId};
+use squall_api::{Bug, Bugs, Config, Disk, File, Open, SyncId};
 use squall_raft::{LogBase, Output};
 use std::io;
 use std::path::Path;
@@ -27,6 +29,7 @@ pub(crate) use replay::Identity;
 #[derive(Debug)]
 pub(crate) struct Wal {
     disk: Arc<dyn Disk>,
+    bugs: Bugs,
     identity: Identity,
     segment_bytes: u64,
     /// All but the last, oldest first.
@@ -84,6 +87,7 @@ impl Wal {
     pub(crate) fn open(
         disk: Arc<dyn Disk>,
         cfg: &Config,
+        bugs: Bugs,
         applied: LogBase,
     ) -> Result<(Wal, Recovered), OpenError> {
         let identity = Identity {
@@ -97,9 +101,10 @@ impl Wal {
             base,
             entries,
             hard_state,
-            end,
+            tail,
             torn,
-        } = replay(disk.as_ref())?;
+            ..
+        } = replay(disk.as_ref(), bugs)?;
         if let Some(found) = found
             && found != identity
         {
@@ -116,21 +121,17 @@ impl Wal {
                 applied.index
             )));
         }
+        if torn > 0 && bugs.has(Bug::RefuseTornTail) {
+            return Err(OpenError::Corrupt(format!(
+                "the log ends with {torn} bytes that are no record"
+            )));
+        }
         for leftover in &leftovers {
             disk.remove(leftover)?;
         }
-        let (last, file) = match segments.pop() {
-            Some(last) => {
-                let file = disk.open(&last.path(), Open::Existing)?;
-                if torn > 0 {
-                    file.set_len(end)?;
-                }
-                // What a killed process wrote and renamed may still be only in
-                // the page cache; from here on it counts as durable.
-                file.sync()?;
-                disk.sync_dir(Path::new(DIR))?;
-                (last, file)
-            }
+        let is_new = segments.is_empty();
+        let (last, bytes) = match segments.pop() {
+            Some(last) => (last, tail),
             None => {
                 let last = Segment {
                     seq: 0,
@@ -142,14 +143,23 @@ impl Wal {
                     base,
                     hard_state: &hard_state,
                 };
-                let file = create(disk.as_ref(), &last, start)?;
-                (last, file)
+                let bytes = start.encode(&last);
+                (last, bytes)
             }
         };
-        let written = file.len()?;
+        // Also a segment that was there is written anew. What was read may be
+        // no more than the page cache's: written by a process that was killed,
+        // or, worse, what an fsync failed to write, which counts as clean since
+        // then, so that no further fsync will bring it to the disk.
+        let file = match bugs.has(Bug::ReopenAfterFailedFsync) && !is_new {
+            true => reopen(disk.as_ref(), &last, bytes.len() as u64)?,
+            false => create(disk.as_ref(), &last, &bytes, bugs)?,
+        };
+        let written = bytes.len() as u64;
         let last_index = base.index + entries.len() as u64;
         let wal = Wal {
             disk,
+            bugs,
             identity,
             segment_bytes: cfg.wal_segment_bytes,
             // Those that a crash saved from being purged.
@@ -231,7 +241,12 @@ impl Wal {
 
     /// Writes what was prepared.
     fn append(&mut self) -> io::Result<()> {
-        self.file.write_at(self.written, &self.scratch)?;
+        match self.file.write_at(self.written, &self.scratch) {
+            Err(e)
+                if e.kind() == io::ErrorKind::StorageFull && self.bugs.has(Bug::IgnoreFullDisk) => {
+            }
+            written => written?,
+        }
         self.written += self.scratch.len() as u64;
         self.scratch.clear();
         Ok(())
@@ -262,6 +277,10 @@ impl Wal {
         let Some(done) = self.in_flight.take_if(|sync| sync.id == id) else {
             return Ok(None);
         };
+        if self.bugs.has(Bug::IgnoreFailedFsync) && result.is_err() {
+            self.start_sync();
+            return Ok(None);
+        }
         result?;
         self.synced = done.written;
         let mut durable = Durable {
@@ -300,9 +319,10 @@ impl Wal {
             base: self.base,
             hard_state: &self.hard_state,
         };
-        self.file = create(self.disk.as_ref(), &next, start)?;
+        let bytes = start.encode(&next);
+        self.file = create(self.disk.as_ref(), &next, &bytes, self.bugs)?;
         self.closed.push(std::mem::replace(&mut self.last, next));
-        self.written = self.file.len()?;
+        self.written = bytes.len() as u64;
         self.synced = self.written;
         if let Some((_, offset)) = &mut self.purge {
             // The new segment's header says it as well.
@@ -337,29 +357,52 @@ struct Start<'a> {
     hard_state: &'a HardState,
 }
 
-/// Creates a segment that is either there, whole and durable, or not at all.
-fn create(disk: &dyn Disk, segment: &Segment, start: Start<'_>) -> io::Result<Arc<dyn File>> {
+impl Start<'_> {
+    fn encode(&self, segment: &Segment) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for record in [
+            Record::Identity {
+                format: FORMAT,
+                cluster: self.identity.cluster,
+                member: self.identity.member,
+            },
+            Record::Compacted(self.base),
+            Record::HardState(self.hard_state.clone()),
+        ] {
+            let place = Place {
+                segment: segment.seq,
+                offset: bytes.len() as u64,
+            };
+            record.encode(place, 0, &mut bytes);
+        }
+        bytes
+    }
+}
+
+/// Creates a segment that is either there, whole and durable, or not at all. A
+/// segment of the same name is replaced in one step.
+fn create(
+    disk: &dyn Disk,
+    segment: &Segment,
+    bytes: &[u8],
+    bugs: Bugs,
+) -> io::Result<Arc<dyn File>> {
     let temporary = segment.temporary_path();
     let file = disk.open(&temporary, Open::New)?;
-    let mut bytes = Vec::new();
-    for record in [
-        Record::Identity {
-            format: FORMAT,
-            cluster: start.identity.cluster,
-            member: start.identity.member,
-        },
-        Record::Compacted(start.base),
-        Record::HardState(start.hard_state.clone()),
-    ] {
-        let place = Place {
-            segment: segment.seq,
-            offset: bytes.len() as u64,
-        };
-        record.encode(place, 0, &mut bytes);
-    }
-    file.write_at(0, &bytes)?;
+    file.write_at(0, bytes)?;
     file.sync()?;
     disk.rename(&temporary, &segment.path())?;
+    if !bugs.has(Bug::UnsyncedSegmentName) {
+        disk.sync_dir(Path::new(DIR))?;
+    }
+    Ok(file)
+}
+
+/// A planted bug: goes on with a segment as if what it shows were durable.
+fn reopen(disk: &dyn Disk, segment: &Segment, len: u64) -> io::Result<Arc<dyn File>> {
+    let file = disk.open(&segment.path(), Open::Existing)?;
+    file.set_len(len)?;
+    file.sync()?;
     disk.sync_dir(Path::new(DIR))?;
     Ok(file)
 }

@@ -44,12 +44,12 @@ impl Watch {
     }
 }
 
-/// A broken invariant ends the run. A second vote alone does not: it is kept,
-/// and what it leads to, two leaders in a term, is still to come.
+/// A broken invariant ends the run. A broken promise alone does not: it is kept,
+/// and what it leads to, two leaders in a term or a lost write, is still to come.
 fn raft(result: Result<(), Box<Witness>>) -> Result<(), Violation> {
     let Err(witness) = result else { return Ok(()) };
     match Invariant::of(&witness) {
-        Some(Invariant::VoteOnce) => Ok(()),
+        Some(Invariant::VoteOnce | Invariant::AcksKept) => Ok(()),
         invariant => Err(Violation {
             check: invariant.map_or("raft", Invariant::check),
             witness,

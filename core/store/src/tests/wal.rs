@@ -6,7 +6,7 @@ use super::crash_disk::CrashDisk;
 use crate::wal::{Durable, Recovered, Wal};
 use bytes::Bytes;
 use raft_proto::eraftpb::{Entry, HardState};
-use squall_api::{Config, Open, OpenError, SyncId};
+use squall_api::{Bugs, Config, Open, OpenError, SyncId};
 use squall_raft::{LogBase, Output};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -50,7 +50,7 @@ impl From<Recovered> for State {
 }
 
 fn open(disk: &CrashDisk) -> Result<(Wal, Recovered), OpenError> {
-    Wal::open(disk.shared(), &small_segments(), NOTHING)
+    Wal::open(disk.shared(), &small_segments(), Bugs::NONE, NOTHING)
 }
 
 fn entry(index: u64, term: u64, bytes: usize) -> Entry {
@@ -458,7 +458,12 @@ fn a_refusal_says_where_what_and_what_to_do() {
     );
     files.clear();
     let gone = LogBase { index: 7, term: 2 };
-    let Err(error) = Wal::open(disk_of(&files).shared(), &small_segments(), gone) else {
+    let Err(error) = Wal::open(
+        disk_of(&files).shared(),
+        &small_segments(),
+        Bugs::NONE,
+        gone,
+    ) else {
         panic!("it opened");
     };
     insta::assert_snapshot!(
@@ -550,7 +555,9 @@ fn the_log_of_another_member_or_cluster_is_refused() {
         Config { cluster: 9, ..cfg },
     ] {
         let disk = disk_of(&files);
-        let error = Wal::open(disk.shared(), &other, NOTHING).err().unwrap();
+        let error = Wal::open(disk.shared(), &other, Bugs::NONE, NOTHING)
+            .err()
+            .unwrap();
         assert!(matches!(error, OpenError::Identity { .. }), "{error}");
         assert_eq!(super::wal::files(&disk), files);
     }

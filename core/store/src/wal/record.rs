@@ -101,9 +101,19 @@ impl Record {
     /// testimony. The error says what is wrong.
     pub(crate) fn decode(bytes: &[u8], place: Place) -> Result<(Record, usize, u64), String> {
         let (len, synced) = check(bytes, place)?;
+        Record::parse(bytes, len).map(|record| (record, HEADER_LEN + len, synced))
+    }
+
+    /// A planted bug: as [`Record::decode`], without looking at the checksum.
+    pub(crate) fn decode_unchecked(bytes: &[u8]) -> Result<(Record, usize, u64), String> {
+        let len = length(bytes)?;
+        Record::parse(bytes, len).map(|record| (record, HEADER_LEN + len, 0))
+    }
+
+    fn parse(bytes: &[u8], len: usize) -> Result<Record, String> {
         let payload = &bytes[HEADER_LEN..HEADER_LEN + len];
         let base = |index, term| LogBase { index, term };
-        let record = match (bytes[8], payload.len()) {
+        Ok(match (bytes[8], payload.len()) {
             (1, 24) => Record::Identity {
                 format: word(payload, 0),
                 cluster: word(payload, 1),
@@ -125,14 +135,26 @@ impl Record {
                 ..HardState::default()
             }),
             (kind, len) => return Err(format!("kind {kind} with {len} bytes is unknown")),
-        };
-        Ok((record, HEADER_LEN + len, synced))
+        })
     }
 }
 
 /// Whether an intact record starts at `bytes`; its payload's length and its
 /// testimony.
 fn check(bytes: &[u8], place: Place) -> Result<(usize, u64), String> {
+    let len = length(bytes)?;
+    let found = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+    let computed = place.checksum(&bytes[4..HEADER_LEN + len]);
+    if found != computed {
+        return Err(format!(
+            "its checksum is {found:08x}, its bytes give {computed:08x}"
+        ));
+    }
+    Ok((len, word(&bytes[9..], 0)))
+}
+
+/// How long the record that starts at `bytes` claims its payload is.
+fn length(bytes: &[u8]) -> Result<usize, String> {
     if bytes.len() < HEADER_LEN {
         return Err(format!("only {} bytes are left", bytes.len()));
     }
@@ -143,14 +165,7 @@ fn check(bytes: &[u8], place: Place) -> Result<(usize, u64), String> {
             bytes.len() - HEADER_LEN
         ));
     }
-    let found = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-    let computed = place.checksum(&bytes[4..HEADER_LEN + len]);
-    if found != computed {
-        return Err(format!(
-            "its checksum is {found:08x}, its bytes give {computed:08x}"
-        ));
-    }
-    Ok((len, word(&bytes[9..], 0)))
+    Ok(len)
 }
 
 /// How much of a segment was durable once, if an intact record after `from`

@@ -3,8 +3,9 @@
 use super::record::{FORMAT, Place, Record, testifies_beyond};
 use super::segment::{DIR, Segment, is_temporary};
 use raft_proto::eraftpb::{Entry, HardState};
-use squall_api::{Disk, Open, OpenError};
+use squall_api::{Bug, Bugs, Disk, Open, OpenError};
 use squall_raft::LogBase;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Every segment begins with so many records, durable before it got its name.
@@ -20,6 +21,7 @@ pub(crate) struct Identity {
 /// What the segments say.
 #[derive(Debug, Default)]
 pub(crate) struct Replayed {
+    bugs: Bugs,
     pub(crate) segments: Vec<Segment>,
     /// Files that an interrupted creation or purge left behind.
     pub(crate) leftovers: Vec<PathBuf>,
@@ -29,15 +31,18 @@ pub(crate) struct Replayed {
     /// The log after `base`, without gaps.
     pub(crate) entries: Vec<Entry>,
     pub(crate) hard_state: HardState,
-    /// Bytes of the last segment that are part of the log.
-    pub(crate) end: u64,
-    /// Bytes of a torn tail, which are not.
+    /// The part of the last segment that belongs to the log, as it was read.
+    pub(crate) tail: Vec<u8>,
+    /// Bytes of a torn tail, which does not.
     pub(crate) torn: u64,
 }
 
 /// Reads all segments. Changes nothing: what is refused may be looked at.
-pub(crate) fn replay(disk: &dyn Disk) -> Result<Replayed, OpenError> {
-    let mut replayed = Replayed::default();
+pub(crate) fn replay(disk: &dyn Disk, bugs: Bugs) -> Result<Replayed, OpenError> {
+    let mut replayed = Replayed {
+        bugs,
+        ..Replayed::default()
+    };
     let segments = replayed.find_segments(disk)?;
     let count = segments.len();
     for (i, segment) in segments.into_iter().enumerate() {
@@ -91,17 +96,20 @@ impl Replayed {
         is_last: bool,
     ) -> Result<(), OpenError> {
         let path = segment.path();
-        let file = disk.open(&path, Open::Existing)?;
-        let mut bytes = vec![0; file.len()? as usize];
-        file.read_at(0, &mut bytes)?;
+        let mut bytes = read(disk, &path)?;
         let mut at = 0;
+        let mut last_at = 0;
         let mut records = 0;
         while at < bytes.len() || records < START_RECORDS {
             let place = Place {
                 segment: segment.seq,
                 offset: at as u64,
             };
-            match Record::decode(&bytes[at..], place) {
+            let decoded = match self.bugs.has(Bug::UncheckedRecords) {
+                true => Record::decode_unchecked(&bytes[at..]),
+                false => Record::decode(&bytes[at..], place),
+            };
+            match decoded {
                 Ok((Record::Identity { format, .. }, ..)) if format != FORMAT => {
                     return Err(OpenError::Corrupt(format!(
                         "{} is in format {format}, this build reads format {FORMAT}: run a build \
@@ -112,8 +120,17 @@ impl Replayed {
                 Ok((record, len, _)) => {
                     self.record(records, record, &mut segment)
                         .map_err(|what| corrupt(&path, at, &what))?;
+                    last_at = at;
                     at += len;
                     records += 1;
+                }
+                // Before anything is cut off or refused: is this what the disk has?
+                Err(_) if read(disk, &path)? != bytes => {
+                    return Err(OpenError::Disk(io::Error::other(format!(
+                        "two reads of {} differ: the disk returns wrong bytes and should be \
+                         replaced",
+                        path.display()
+                    ))));
                 }
                 // The next segment began when all of this one was durable.
                 Err(what) if !is_last => return Err(corrupt(&path, at, &what)),
@@ -122,17 +139,23 @@ impl Replayed {
                     // After a power loss any part of what was not synced may be
                     // there, so intact records may follow a hole. Only testimony
                     // that the hole was durable once tells rot from a torn tail.
-                    if let Some(synced) = testifies_beyond(&bytes, segment.seq, at) {
+                    if let Some(synced) = testifies_beyond(&bytes, segment.seq, at)
+                        && !self.bugs.has(Bug::CutRotAsTornTail)
+                    {
                         let what =
                             format!("{what}; a later record says that {synced} bytes were durable");
                         return Err(corrupt(&path, at, &what));
                     }
+                    if self.bugs.has(Bug::CutOneTooMany) && records > START_RECORDS {
+                        at = last_at;
+                        self.entries.pop();
+                    }
                     self.torn = (bytes.len() - at) as u64;
-                    break;
+                    bytes.truncate(at);
                 }
             }
         }
-        self.end = at as u64;
+        self.tail = bytes;
         self.segments.push(segment);
         Ok(())
     }
@@ -245,6 +268,13 @@ impl Replayed {
             self.base.index + 1,
         )))
     }
+}
+
+fn read(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
+    let file = disk.open(path, Open::Existing)?;
+    let mut bytes = vec![0; file.len()? as usize];
+    file.read_at(0, &mut bytes)?;
+    Ok(bytes)
 }
 
 fn corrupt(path: &Path, at: usize, what: &str) -> OpenError {
