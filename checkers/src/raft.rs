@@ -364,10 +364,10 @@ impl Invariants {
         }
         if before.is_some() {
             member.replaced(changed_from);
-        } else if let Some(acked) = member.acked {
-            if !keeps(log, acked, member.first_index) {
-                found.ack_forgotten(source, log, acked);
-            }
+        } else if let Some(acked) = member.acked
+            && !keeps(log, acked, member.first_index)
+        {
+            found.ack_forgotten(source, log, acked);
         }
         member.first_index = view.first_index;
         let Some(log) = &member.log else { return };

@@ -27,8 +27,7 @@ pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, Fatal>) -> Result<T, F
         Err(Fatal::Corrupt(format!(
             "{PATH}: redb gave up on it, as on a disk that lost synced writes; replace the disk, \
              remove the member's data and let it rejoin"
-        ))
-        .into())
+        )))
     })
 }
 
