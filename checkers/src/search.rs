@@ -9,7 +9,7 @@
 //! how many of each class of optional operations were used. One that was seen
 //! before with no more of them used need not be seen again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What operations do to states. States and operations are numbers; state 0 is
 /// the first one.
@@ -24,6 +24,13 @@ pub(crate) trait Model {
     /// Is told the events before the search begins.
     fn prepare(&mut self, events: &[Event]) {
         let _ = events;
+    }
+    /// Whether an operation leads to one state with one answer, whatever the
+    /// state was before: a write of a register. What nobody saw before it may
+    /// as well not have happened.
+    fn is_blind(&self, op: u32) -> bool {
+        let _ = op;
+        false
     }
     /// Whether everything that is still due may come true from `state`, once
     /// the first `event` events have passed and `open` operations are not yet
@@ -53,6 +60,7 @@ enum Entered {
     Pure,
     Effective,
     Optional { class: u32 },
+    Repeatable { class: u32 },
 }
 
 impl Task {
@@ -72,6 +80,16 @@ impl Task {
     pub(crate) fn allow(&mut self, invoke: u64, class: u32) {
         let kind = Entered::Optional { class };
         let ret = u64::MAX;
+        self.entries.push(Entry { invoke, ret, kind });
+    }
+
+    /// Adds an operation that may be placed anywhere, any number of times, or
+    /// left out. Repeating it must lead to finitely many states. Operations of
+    /// one class have the same effect; classes are not those of
+    /// [`Task::allow`].
+    pub(crate) fn repeat(&mut self, class: u32) {
+        let (invoke, ret) = (0, u64::MAX);
+        let kind = Entered::Repeatable { class };
         self.entries.push(Entry { invoke, ret, kind });
     }
 }
@@ -162,22 +180,35 @@ struct Plan<'t> {
     slots: usize,
     /// Optional operations by class, each in order of invocation.
     classes: Vec<Vec<u32>>,
+    /// Operations that may be placed at any time, again and again: one of each
+    /// class.
+    repeatable: Vec<u32>,
 }
 
 impl<'t> Plan<'t> {
     fn new(task: &'t Task) -> Plan<'t> {
         let mut timed = Vec::with_capacity(2 * task.entries.len());
         let mut classes: Vec<Vec<u32>> = Vec::new();
+        let mut repeatable = Vec::new();
+        let mut seen = BTreeSet::new();
         for (i, entry) in task.entries.iter().enumerate() {
             let i = i as u32;
-            if let Entered::Optional { class } = entry.kind {
-                if classes.len() <= class as usize {
-                    classes.resize(class as usize + 1, Vec::new());
+            match entry.kind {
+                Entered::Optional { class } => {
+                    if classes.len() <= class as usize {
+                        classes.resize(class as usize + 1, Vec::new());
+                    }
+                    classes[class as usize].push(i);
                 }
-                classes[class as usize].push(i);
-            } else {
-                timed.push((entry.invoke, false, i));
-                timed.push((entry.ret, true, i));
+                Entered::Repeatable { class } => {
+                    if seen.insert(class) {
+                        repeatable.push(i);
+                    }
+                }
+                Entered::Pure | Entered::Effective => {
+                    timed.push((entry.invoke, false, i));
+                    timed.push((entry.ret, true, i));
+                }
             }
         }
         timed.sort_unstable();
@@ -206,6 +237,7 @@ impl<'t> Plan<'t> {
             slot,
             slots: slots as usize,
             classes,
+            repeatable,
         }
     }
 
@@ -226,6 +258,9 @@ struct Node<M> {
     done: M,
     /// How many of each class are used.
     used: Vec<u32>,
+    /// Whether the last operation was an optional one, so that a blind one now
+    /// would make it pointless.
+    unseen: bool,
 }
 
 struct Frame<M> {
@@ -237,9 +272,9 @@ struct Frame<M> {
     next: usize,
 }
 
-/// What was seen at one event: by state and linearized set, the least used
-/// counts.
-type Seen<M> = BTreeMap<(u32, M), Vec<Vec<u32>>>;
+/// What was seen at one event: by state, whether its last operation is unseen,
+/// and linearized set, the least used counts.
+type Seen<M> = BTreeMap<(u32, bool, M), Vec<Vec<u32>>>;
 
 struct Search<'p, 't, M, S> {
     plan: &'p Plan<'t>,
@@ -250,8 +285,22 @@ struct Search<'p, 't, M, S> {
     order: Vec<u32>,
     seen: Vec<Seen<M>>,
     seen_bytes: u64,
-    deepest: Option<(u32, u32, Vec<u32>)>,
+    deepest: Deepest,
     nothing: M,
+}
+
+/// The dead end that was furthest along.
+#[derive(Default)]
+struct Deepest {
+    /// The return that it stands at, and its operation.
+    at: Option<(u32, u32)>,
+    /// Whether its last operation was an optional, blind one that nothing saw.
+    unseen: bool,
+    order: Vec<u32>,
+    /// How much of its order is still the beginning of the current one. Only
+    /// the rest is copied when a further one is found: a history with many dead
+    /// ends would otherwise cost its length for each of them.
+    common: usize,
 }
 
 enum Stop {
@@ -271,7 +320,7 @@ impl<'p, 't, M: Mask, S: Model> Search<'p, 't, M, S> {
             order: Vec::new(),
             seen: (0..plan.events.len()).map(|_| BTreeMap::new()).collect(),
             seen_bytes: 0,
-            deepest: None,
+            deepest: Deepest::default(),
             nothing,
         }
     }
@@ -282,6 +331,7 @@ impl<'p, 't, M: Mask, S: Model> Search<'p, 't, M, S> {
             state: 0,
             done: self.nothing.clone(),
             used: vec![0; self.plan.classes.len()],
+            unseen: false,
         };
         let mut stack: Vec<Frame<M>> = Vec::new();
         if let Stop::End = self.advance(&mut node) {
@@ -294,22 +344,29 @@ impl<'p, 't, M: Mask, S: Model> Search<'p, 't, M, S> {
             }
             *steps -= 1;
             self.order.truncate(frame.ordered);
+            self.deepest.common = self.deepest.common.min(frame.ordered);
             let Some(&choice) = frame.choices.get(frame.next) else {
-                let event = frame.node.event;
+                let (event, unseen) = (frame.node.event, frame.node.unseen);
                 stack.pop();
-                self.give_up(event);
+                self.give_up(event, unseen);
                 continue;
             };
             frame.next += 1;
-            let mut node = frame.node.clone();
-            let Some(state) = self.model.step(node.state, choice) else {
+            if frame.node.unseen && self.model.is_blind(choice) {
+                continue;
+            }
+            let Some(state) = self.model.step(frame.node.state, choice) else {
                 continue;
             };
+            let mut node = frame.node.clone();
             self.seek(node.event);
             node.state = state;
+            node.unseen = true;
             match self.plan.task.entries[choice as usize].kind {
                 Entered::Optional { class } => node.used[class as usize] += 1,
+                Entered::Repeatable { .. } => {}
                 Entered::Effective | Entered::Pure => {
+                    node.unseen = false;
                     node.done.set(self.plan.slot[choice as usize], true);
                 }
             }
@@ -322,19 +379,31 @@ impl<'p, 't, M: Mask, S: Model> Search<'p, 't, M, S> {
                 self.push(&mut stack, node);
             }
         }
-        let (_, stuck, order) = self.deepest.expect("the first node was pushed");
-        Found::Illegal { stuck, order }
+        let (_, stuck) = self.deepest.at.expect("the first node was pushed");
+        Found::Illegal {
+            stuck,
+            order: self.deepest.order,
+        }
     }
 
-    /// Remembers a dead end, if none was further along.
-    fn give_up(&mut self, event: u32) {
+    /// Remembers a dead end, if none was further along, or as far with an end
+    /// that matters.
+    fn give_up(&mut self, event: u32, unseen: bool) {
         let Event::Return(due) = self.plan.events[event as usize] else {
             unreachable!("nodes stand at returns");
         };
-        let further =
-            |(at, _, order): &(u32, u32, Vec<u32>)| (*at, order.len()) < (event, self.order.len());
-        if self.deepest.as_ref().is_none_or(further) {
-            self.deepest = Some((event, due, self.order.clone()));
+        let deepest = &mut self.deepest;
+        let last = self.order.last();
+        let unseen = unseen && last.is_some_and(|op| self.model.is_blind(*op));
+        let reached = |(at, _)| (at, !deepest.unseen, deepest.order.len());
+        let here = (event, !unseen, self.order.len());
+        if deepest.at.map(reached).is_none_or(|reached| reached < here) {
+            deepest.at = Some((event, due));
+            deepest.unseen = unseen;
+            deepest.order.truncate(deepest.common);
+            let fresh = &self.order[deepest.common..];
+            deepest.order.extend_from_slice(fresh);
+            deepest.common = self.order.len();
         }
     }
 
@@ -378,6 +447,7 @@ impl<'p, 't, M: Mask, S: Model> Search<'p, 't, M, S> {
         if let Some(state) = self.model.step(node.state, op) {
             assert_eq!(state, node.state, "a pure operation changed the state");
             node.done.set(self.plan.slot[op as usize], true);
+            node.unseen = false;
             self.order.push(op);
         }
     }
@@ -414,7 +484,7 @@ impl<'p, 't, M: Mask, S: Model> Search<'p, 't, M, S> {
     /// Whether the node was not seen before with as few optional operations.
     fn is_new(&mut self, node: &Node<M>) -> bool {
         let seen = self.seen[node.event as usize]
-            .entry((node.state, node.done.clone()))
+            .entry((node.state, node.unseen, node.done.clone()))
             .or_default();
         let no_more = |a: &[u32], b: &[u32]| a.iter().zip(b).all(|(a, b)| a <= b);
         if seen.iter().any(|used| no_more(used, &node.used)) {
@@ -448,6 +518,7 @@ impl<'p, 't, M: Mask, S: Model> Search<'p, 't, M, S> {
                 choices.push(*op);
             }
         }
+        choices.extend(&self.plan.repeatable);
         stack.push(Frame {
             ordered: self.order.len(),
             node,

@@ -8,12 +8,14 @@ use crate::generic::{Action, History, Kind};
 /// are somebody else's. A failed cas says that the register held something else.
 pub(super) fn parse(text: &str) -> Result<History, FormatError> {
     let mut pairing = Pairing::default();
+    let mut is_log = false;
     for (i, raw) in text.lines().enumerate() {
         let line = i as u64 + 1;
         let words: Vec<&str> = raw.split_whitespace().collect();
         let ["INFO", "jepsen.util", "-", process, kind, f, value @ ..] = &words[..] else {
             continue;
         };
+        is_log = true;
         // The nemesis has a name, not a number.
         let Ok(process) = process.parse::<u64>() else {
             continue;
@@ -49,6 +51,13 @@ pub(super) fn parse(text: &str) -> Result<History, FormatError> {
                 ));
             }
         }
+    }
+    if !is_log {
+        return Err(FormatError::line(
+            1,
+            "neither this line nor any other is one of a Jepsen log; \
+             expected INFO  jepsen.util - <process> <:invoke|:ok|:fail|:info> <:read|:write|:cas> <value>",
+        ));
     }
     Ok(History {
         kind: Kind::CasRegister,

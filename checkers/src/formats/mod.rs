@@ -119,11 +119,21 @@ pub enum FormatError {
 
 impl FormatError {
     fn line(line: u64, message: impl Into<String>) -> FormatError {
-        FormatError::Line {
-            line,
-            message: message.into(),
-        }
+        let message = shortened(message.into());
+        FormatError::Line { line, message }
     }
+}
+
+/// Messages quote what is wrong, which may be a whole file on one line.
+fn shortened(message: String) -> String {
+    const KEPT: usize = 120;
+    let chars = message.chars().count();
+    if chars <= 2 * KEPT {
+        return message;
+    }
+    let head: String = message.chars().take(KEPT).collect();
+    let tail: String = message.chars().skip(chars - KEPT).collect();
+    format!("{head} .. {tail}")
 }
 
 /// Reads a history of a foreign format.

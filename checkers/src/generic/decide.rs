@@ -1,12 +1,13 @@
 //! Judging all parts of a history, at once where there is more than one.
 
+use super::explain::explain;
 use super::kernel;
-use super::minimize::{Core, minimize};
-use super::partition::{Look, Part, Role, partition};
+use super::minimize::minimize;
+use super::partition::{Part, partition};
 use super::{History, Operation};
 use crate::linearizable::Budget;
-use crate::search::{Found, Model};
-use squall_record::{Fact, Reason, Verdict, Witness};
+use crate::search::Found;
+use squall_record::{Reason, Verdict};
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -117,6 +118,10 @@ fn position(history: &History, op: &Operation) -> usize {
         .expect("parts borrow from their history")
 }
 
+/// Into so many shares the bytes are divided when there are many parts, however
+/// many threads there are: else what is decided would depend on the machine.
+const AT_ONCE: usize = 16;
+
 /// Every part gets an equal share of the budget first; what is left over then
 /// goes to those that were not decided, in order.
 fn search_all(
@@ -125,7 +130,7 @@ fn search_all(
     threads: NonZero<usize>,
 ) -> (Vec<Found<usize>>, u64) {
     let share = budget.steps / parts.len().max(1) as u64;
-    let bytes = budget.bytes / threads.get() as u64;
+    let bytes = budget.bytes / parts.len().clamp(1, AT_ONCE) as u64;
     let one = |part: &Part<'_>| {
         let mut steps = share;
         let found = part.search(&part.roles(), &mut steps, bytes);
@@ -166,7 +171,7 @@ fn in_parallel<'p, T: Send>(
         done
     };
     let mut results: Vec<(usize, T)> = std::thread::scope(|scope| {
-        let handles: Vec<_> = (0..threads.get().min(parts.len()))
+        let handles: Vec<_> = (0..threads.get().min(parts.len()).min(AT_ONCE))
             .map(|_| scope.spawn(worker))
             .collect();
         handles
@@ -176,141 +181,4 @@ fn in_parallel<'p, T: Send>(
     });
     results.sort_by_key(|(i, _)| *i);
     results.into_iter().map(|(_, t)| t).collect()
-}
-
-fn explain(part: &Part<'_>, core: &Core) -> Witness {
-    let stuck = part.ops[core.stuck];
-    let on = if part.name.is_empty() {
-        String::new()
-    } else {
-        format!(" on {:?}", part.name)
-    };
-    let state = state_after(part, core);
-    let (class, why) = reason(part, core, &state);
-    let sentence = format!(
-        "{}{on}: process {} {} at line {}, but {why}",
-        class.replace('-', " "),
-        stuck.process,
-        stuck.action.text(true),
-        stuck.ret.unwrap_or(stuck.line),
-    );
-    let mut facts: Vec<Fact> = core.ops.iter().map(|i| fact(part, core, *i)).collect();
-    let free = core.roles.iter().filter(|r| **r == Role::Free).count();
-    if free > 0 {
-        facts.push(Fact::new(
-            "other writes",
-            format!("{free} more may have happened at any time, or never, each at most once"),
-        ));
-    }
-    let order: Vec<String> = core
-        .order
-        .iter()
-        .map(|i| part.ops[*i].action.text(core.roles[*i] == Role::Required))
-        .collect();
-    if !order.is_empty() {
-        facts.push(Fact::new("the order that comes furthest", order.join("; ")));
-    }
-    facts.push(Fact::new("the last good state", state));
-    facts.push(Fact::new(
-        "contradiction",
-        format!(
-            "process {} {}, but {why}",
-            stuck.process,
-            stuck.action.text(true)
-        ),
-    ));
-    Witness {
-        guarantee: crate::linearizable::GUARANTEE.into(),
-        sentence,
-        t: 0,
-        node: None,
-        ops: Vec::new(),
-        facts,
-        class: class.into(),
-    }
-}
-
-fn fact(part: &Part<'_>, core: &Core, i: usize) -> Fact {
-    let op = part.ops[i];
-    let known = core.roles[i] == Role::Required;
-    let lines = match op.ret {
-        Some(ret) => format!("lines {} to {ret}", op.line),
-        None => format!("line {}, outcome unknown", op.line),
-    };
-    Fact::new(
-        format!("process {}", op.process),
-        format!("{} ({lines})", op.action.text(known)),
-    )
-}
-
-fn state_after(part: &Part<'_>, core: &Core) -> String {
-    part.with_model(Look::AtState, &core.roles, &core.order, |model| {
-        let state = (0..core.order.len() as u32)
-            .try_fold(0, |state, op| model.step(state, op))
-            .expect("the search took these steps");
-        model.text(state)
-    })
-}
-
-/// The kind of violation, and why the operation that is stuck cannot be.
-fn reason(part: &Part<'_>, core: &Core, state: &str) -> (&'static str, String) {
-    use super::Action;
-    let stuck = part.ops[core.stuck];
-    let made: Box<dyn Fn(&Action) -> bool> = match &stuck.action {
-        Action::Read {
-            value: Some(value), ..
-        }
-        | Action::Cas {
-            from: Some(value),
-            swapped: true,
-            ..
-        } => Box::new(move |a| match a {
-            Action::Write { value: v, .. } | Action::Cas { to: v, .. } => v.as_ref() == Some(value),
-            _ => false,
-        }),
-        Action::Get { value, .. } if !value.is_empty() => Box::new(move |a| match a {
-            Action::Put { value: v, .. } | Action::Append { value: v, .. } => {
-                !v.is_empty() && value.ends_with(v.as_str())
-            }
-            _ => false,
-        }),
-        Action::Read { .. }
-        | Action::Get { .. }
-        | Action::Write { .. }
-        | Action::Cas { .. }
-        | Action::Put { .. }
-        | Action::Append { .. }
-        | Action::Txn(_) => Box::new(|_| true),
-    };
-    let makers: Vec<&&Operation> = part.ops.iter().filter(|op| made(&op.action)).collect();
-    let ret = stuck.ret.unwrap_or(u64::MAX);
-    if makers.is_empty() {
-        return ("phantom-value", "nobody ever wrote that".into());
-    }
-    if let Some(first) = makers
-        .iter()
-        .map(|op| op.line)
-        .min()
-        .filter(|line| *line > ret)
-    {
-        return (
-            "phantom-value",
-            format!("that was not written before line {first}"),
-        );
-    }
-    let pure = stuck.action.is_pure();
-    let over = makers
-        .iter()
-        .all(|op| op.ret.is_some_and(|ret| ret < stuck.line));
-    let class = match (pure, over) {
-        (true, true) => "stale-read",
-        (true, false) => "wrong-read",
-        (false, _) => "wrong-response",
-    };
-    (
-        class,
-        format!(
-            "no order of the operations before it allows that; the one that comes furthest ends with {state}"
-        ),
-    )
 }

@@ -32,10 +32,18 @@ pub(crate) fn is_linearization(part: &Part<'_>, roles: &[Role], order: &[usize])
 }
 
 /// Whether no order exists at all, by trying every one; `None` if that takes
-/// more than about `limit` steps, each as dear as there are operations.
+/// more than about `limit` steps.
 pub(crate) fn has_no_linearization(part: &Part<'_>, roles: &[Role], limit: u64) -> Option<bool> {
+    let repeats = |i: usize| part.repeats() && roles[i] == Role::Free;
+    // Of what may be repeated, one of each kind will do.
+    let mut kinds = BTreeSet::new();
     let members: Vec<usize> = (0..roles.len())
         .filter(|i| roles[*i] != Role::Dropped)
+        .filter(|i| !repeats(*i) || kinds.insert(part.ops[*i].action.text(false)))
+        .collect();
+    let times: Vec<(u64, u64)> = members
+        .iter()
+        .map(|i| (starts(part, roles, *i), ends(part, roles, *i)))
         .collect();
     part.with_model(Look::AtState, roles, &members, |model| {
         let mut seen = BTreeSet::new();
@@ -43,21 +51,18 @@ pub(crate) fn has_no_linearization(part: &Part<'_>, roles: &[Role], limit: u64) 
         let mut left = limit;
         while let Some((state, done)) = stack.pop() {
             let open = |i: &usize| !done[*i] && roles[members[*i]] == Role::Required;
-            let Some(deadline) = (0..members.len())
-                .filter(open)
-                .map(|i| ends(part, roles, members[i]))
-                .min()
-            else {
+            let open = (0..members.len()).filter(open);
+            let Some(deadline) = open.map(|i| times[i].1).min() else {
                 return Some(false);
             };
             for i in 0..members.len() {
-                if done[i] || starts(part, roles, members[i]) > deadline {
+                if done[i] || times[i].0 > deadline {
                     continue;
                 }
-                left = left.checked_sub(1 + members.len() as u64 / 16)?;
+                left = left.checked_sub(1)?;
                 if let Some(next) = model.step(state, i as u32) {
                     let mut done = done.clone();
-                    done[i] = true;
+                    done[i] = !repeats(members[i]);
                     if seen.insert((next, done.clone())) {
                         stack.push((next, done));
                     }

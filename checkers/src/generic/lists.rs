@@ -1,5 +1,6 @@
 //! Lists that transactions read and append to.
 
+use super::names::Names;
 use super::{Action, Micro, Operation};
 use crate::search::Model;
 use std::collections::BTreeMap;
@@ -7,20 +8,21 @@ use std::collections::BTreeMap;
 /// Lists by key number; elements by number.
 type State = Vec<Vec<u32>>;
 
-#[derive(Debug, Clone)]
-enum Step {
+/// A step of a transaction; keys and elements are numbered.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Step {
     Read { key: u32, list: Vec<u32> },
     Append { key: u32, element: u32 },
 }
 
 /// A set of lists under transactions.
 #[derive(Debug)]
-pub(crate) struct Lists {
+pub(crate) struct Lists<'a> {
     txns: Vec<Vec<Step>>,
     /// Whether a transaction's reads count: not if its outcome is unknown.
     told: Vec<bool>,
-    keys: Vec<String>,
-    elements: Vec<String>,
+    keys: Vec<&'a str>,
+    elements: Vec<&'a str>,
     /// The longest list that was read of each key. As lists only grow, every
     /// state begins with it or is a beginning of it.
     longest: State,
@@ -29,13 +31,13 @@ pub(crate) struct Lists {
     bytes: u64,
 }
 
-impl Lists {
+impl<'a> Lists<'a> {
     /// Lists under these operations; each with whether its answer is known. With
     /// `looks_ahead`, an append that no later read can follow is refused.
-    pub(crate) fn new<'a>(
+    pub(crate) fn new(
         ops: impl Iterator<Item = (&'a Operation, bool)>,
         looks_ahead: bool,
-    ) -> Lists {
+    ) -> Lists<'a> {
         let mut keys = Names::default();
         let mut elements = Names::default();
         let mut told = Vec::new();
@@ -61,7 +63,8 @@ impl Lists {
                     .collect::<Vec<Step>>(),
             );
         }
-        let empty: State = vec![Vec::new(); keys.names.len()];
+        let keys = keys.into_names();
+        let empty: State = vec![Vec::new(); keys.len()];
         let mut longest = empty.clone();
         for (txn, _) in txns
             .iter()
@@ -79,13 +82,42 @@ impl Lists {
         Lists {
             txns,
             told,
-            keys: keys.names,
-            elements: elements.names,
+            keys,
+            elements: elements.into_names(),
             longest,
             states: vec![empty.clone()],
             numbers: BTreeMap::from([(empty, 0)]),
             bytes: 0,
         }
+    }
+
+    /// Why a transaction cannot be next, if it cannot.
+    pub(crate) fn refusal(&self, state: u32, op: u32) -> Option<String> {
+        let mut lists = self.states[state as usize].clone();
+        let text = |list: &[u32]| {
+            let list: Vec<&str> = list.iter().map(|e| self.elements[*e as usize]).collect();
+            format!("[{}]", list.join(" "))
+        };
+        for step in &self.txns[op as usize] {
+            match step {
+                Step::Append { key, element } => lists[*key as usize].push(*element),
+                Step::Read { key, list } if lists[*key as usize] != *list => {
+                    return Some(format!(
+                        "list {} is {}, not {}",
+                        self.keys[*key as usize],
+                        text(&lists[*key as usize]),
+                        text(list)
+                    ));
+                }
+                Step::Read { .. } => {}
+            }
+        }
+        None
+    }
+
+    /// What a transaction does.
+    pub(crate) fn effect(&self, op: u32) -> &[Step] {
+        &self.txns[op as usize]
     }
 
     fn compatible(&self, key: u32, list: &[u32]) -> bool {
@@ -95,7 +127,7 @@ impl Lists {
     }
 }
 
-impl Model for Lists {
+impl Model for Lists<'_> {
     fn step(&mut self, state: u32, op: u32) -> Option<u32> {
         let mut lists: Option<State> = None;
         let before = &self.states[state as usize];
@@ -139,7 +171,7 @@ impl Model for Lists {
             .zip(&self.keys)
             .filter(|(list, _)| !list.is_empty())
             .map(|(list, key)| {
-                let list: Vec<&str> = list.iter().map(|e| &*self.elements[*e as usize]).collect();
+                let list: Vec<&str> = list.iter().map(|e| self.elements[*e as usize]).collect();
                 format!("{key}: [{}]", list.join(" "))
             })
             .collect();
@@ -148,23 +180,5 @@ impl Model for Lists {
         } else {
             lists.join(", ")
         }
-    }
-}
-
-#[derive(Default)]
-struct Names {
-    names: Vec<String>,
-    numbers: BTreeMap<String, u32>,
-}
-
-impl Names {
-    fn number(&mut self, name: &str) -> u32 {
-        if let Some(number) = self.numbers.get(name) {
-            return *number;
-        }
-        let number = self.names.len() as u32;
-        self.names.push(name.to_owned());
-        self.numbers.insert(name.to_owned(), number);
-        number
     }
 }

@@ -2,10 +2,13 @@
 //! transactions. They may come from anybody's test.
 
 pub(crate) mod decide;
+mod explain;
 pub(crate) mod kernel;
 pub(crate) mod lists;
 pub(crate) mod minimize;
+mod names;
 pub(crate) mod partition;
+mod refute;
 pub(crate) mod register;
 pub(crate) mod text;
 
@@ -53,7 +56,7 @@ pub(crate) struct Operation {
 
 /// What an operation did. For an operation of unknown outcome the answers are
 /// meaningless.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Action {
     /// Read a register: `None` is nil.
     Read { key: String, value: Option<String> },
@@ -77,7 +80,7 @@ pub(crate) enum Action {
 }
 
 /// A step of a transaction.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Micro {
     /// Read a list.
     Read { key: String, list: Vec<String> },
@@ -98,21 +101,22 @@ impl Action {
         }
     }
 
-    /// The keys it acts on.
-    pub(crate) fn keys(&self) -> Vec<&str> {
+    /// Calls with each key that it acts on.
+    pub(crate) fn each_key<'a>(&'a self, mut f: impl FnMut(&'a str)) {
         match self {
             Action::Read { key, .. }
             | Action::Write { key, .. }
             | Action::Cas { key, .. }
             | Action::Get { key, .. }
             | Action::Put { key, .. }
-            | Action::Append { key, .. } => vec![key],
-            Action::Txn(steps) => steps
-                .iter()
-                .map(|s| match s {
-                    Micro::Read { key, .. } | Micro::Append { key, .. } => key.as_str(),
-                })
-                .collect(),
+            | Action::Append { key, .. } => f(key),
+            Action::Txn(steps) => {
+                for step in steps {
+                    match step {
+                        Micro::Read { key, .. } | Micro::Append { key, .. } => f(key),
+                    }
+                }
+            }
         }
     }
 

@@ -4,8 +4,12 @@
 //! happened on each object is (Herlihy and Wing). Keys are objects; keys that a
 //! transaction touches together are one.
 
+use super::lists::{self, Lists};
+use super::names::Names;
+use super::refute;
+use super::register::{self, Register};
+use super::text::{self, Text};
 use super::{Action, Kind, Operation};
-use crate::generic::{lists::Lists, register::Register, text::Text};
 use crate::search::{Found, Model, Task};
 use std::collections::BTreeMap;
 
@@ -14,8 +18,8 @@ use std::collections::BTreeMap;
 pub(crate) struct Part<'a> {
     /// The model.
     pub(crate) kind: Kind,
-    /// Its keys, for people; empty if the history has only one object.
-    pub(crate) name: String,
+    /// Its keys, in order; the one of a history with a single object is empty.
+    pub(crate) keys: Vec<&'a str>,
     /// By invocation.
     pub(crate) ops: Vec<&'a Operation>,
 }
@@ -27,7 +31,8 @@ pub(crate) enum Role {
     Required,
     /// Place it after its invocation, or not at all.
     Optional,
-    /// Place it anywhere, or not at all.
+    /// Place it anywhere, or not at all; on a register, which has few states,
+    /// even as often as you like.
     Free,
     /// Ignore it.
     Dropped,
@@ -45,7 +50,7 @@ pub(crate) enum Look {
 /// The parts of a history, by their keys.
 pub(crate) fn partition(kind: Kind, ops: &[Operation]) -> Vec<Part<'_>> {
     // Union-find over keys; transactions join theirs.
-    let mut numbers: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut numbers = Names::default();
     let mut parent: Vec<usize> = Vec::new();
     fn root(parent: &mut [usize], mut i: usize) -> usize {
         while parent[i] != i {
@@ -57,11 +62,11 @@ pub(crate) fn partition(kind: Kind, ops: &[Operation]) -> Vec<Part<'_>> {
     let mut at = Vec::with_capacity(ops.len());
     for op in ops {
         let mut first = None;
-        for key in op.action.keys() {
-            let n = *numbers.entry(key).or_insert_with(|| {
-                parent.push(parent.len());
-                parent.len() - 1
-            });
+        op.action.each_key(|key| {
+            let n = numbers.number(key) as usize;
+            if n == parent.len() {
+                parent.push(n);
+            }
             match first {
                 None => first = Some(n),
                 Some(first) => {
@@ -69,33 +74,29 @@ pub(crate) fn partition(kind: Kind, ops: &[Operation]) -> Vec<Part<'_>> {
                     parent[a.max(b)] = a.min(b);
                 }
             }
-        }
+        });
         at.push(first);
     }
-    let mut parts: BTreeMap<usize, Part<'_>> = BTreeMap::new();
-    for (key, n) in &numbers {
-        let part = parts.entry(root(&mut parent, *n)).or_insert_with(|| Part {
-            kind,
-            name: String::new(),
-            ops: Vec::new(),
-        });
-        if !part.name.is_empty() {
-            part.name.push(' ');
-        }
-        part.name.push_str(key);
+    let roots: Vec<usize> = (0..parent.len()).map(|n| root(&mut parent, n)).collect();
+    let mut keys: Vec<Vec<&str>> = vec![Vec::new(); roots.len()];
+    for (name, root) in numbers.into_names().into_iter().zip(&roots) {
+        keys[*root].push(name);
     }
     // A transaction that does nothing belongs nowhere, and is always right.
+    let mut members: Vec<Vec<&Operation>> = vec![Vec::new(); roots.len()];
     for (op, key) in ops.iter().zip(at) {
         if let Some(key) = key {
-            let root = root(&mut parent, key);
-            parts
-                .get_mut(&root)
-                .expect("every key has a part")
-                .ops
-                .push(op);
+            members[roots[key]].push(op);
         }
     }
-    parts.into_values().collect()
+    let parts = keys.into_iter().zip(members);
+    let parts = parts.filter(|(keys, _)| !keys.is_empty());
+    parts
+        .map(|(mut keys, ops)| {
+            keys.sort_unstable();
+            Part { kind, keys, ops }
+        })
+        .collect()
 }
 
 impl Part<'_> {
@@ -109,6 +110,11 @@ impl Part<'_> {
                 None => Role::Optional,
             })
             .collect()
+    }
+
+    /// Whether operations that are free may even be repeated.
+    pub(crate) fn repeats(&self) -> bool {
+        matches!(self.kind, Kind::Register | Kind::CasRegister)
     }
 
     /// Searches for an order, with operations in these roles.
@@ -126,35 +132,43 @@ impl Part<'_> {
         steps: &mut u64,
         bytes: u64,
     ) -> Found<usize> {
-        let (task, members) = self.task(roles);
+        if let (Look::Ahead, Some(stuck)) = (look, refute::phantom(self, roles)) {
+            let order = Vec::new();
+            return Found::Illegal { stuck, order };
+        }
+        let members: Vec<usize> = (0..roles.len())
+            .filter(|i| roles[*i] != Role::Dropped)
+            .collect();
         self.with_model(look, roles, &members, |model| {
+            let task = self.task(roles, &members, model);
             crate::search::run(model, &task, steps, bytes)
         })
         .map(|i| members[i as usize])
     }
 
-    fn task(&self, roles: &[Role]) -> (Task, Vec<usize>) {
+    fn task(&self, roles: &[Role], members: &[usize], model: &AnyModel<'_>) -> Task {
         let mut task = Task::default();
-        let mut members = Vec::with_capacity(self.ops.len());
-        let mut classes: BTreeMap<String, u32> = BTreeMap::new();
-        for (i, (op, role)) in self.ops.iter().zip(roles).enumerate() {
-            let from = match role {
-                Role::Dropped => continue,
+        let mut once: BTreeMap<Effect<'_>, u32> = BTreeMap::new();
+        let mut again: BTreeMap<Effect<'_>, u32> = BTreeMap::new();
+        for (number, i) in members.iter().enumerate() {
+            let op = self.ops[*i];
+            let effect = || model.effect(number as u32);
+            let class = |classes: &mut BTreeMap<_, u32>| {
+                let fresh = classes.len() as u32;
+                *classes.entry(effect()).or_insert(fresh)
+            };
+            match roles[*i] {
                 Role::Required => {
                     let ret = op.ret.unwrap_or(u64::MAX);
                     task.require(op.line, ret, op.action.is_pure());
-                    members.push(i);
-                    continue;
                 }
-                Role::Optional => op.line,
-                Role::Free => 0,
-            };
-            let fresh = classes.len() as u32;
-            let class = *classes.entry(op.action.text(false)).or_insert(fresh);
-            task.allow(from, class);
-            members.push(i);
+                Role::Optional => task.allow(op.line, class(&mut once)),
+                Role::Free if self.repeats() => task.repeat(class(&mut again)),
+                Role::Free => task.allow(0, class(&mut once)),
+                Role::Dropped => unreachable!("members are not dropped"),
+            }
         }
-        (task, members)
+        task
     }
 
     /// Lends a fresh model of the given operations, numbered as in `members`.
@@ -185,9 +199,36 @@ impl Part<'_> {
 
 /// One of the models.
 pub(crate) enum AnyModel<'a> {
-    Register(Register),
+    Register(Register<'a>),
     Text(Text<'a>),
-    Lists(Lists),
+    Lists(Lists<'a>),
+}
+
+/// What an operation does: equal for those that may stand for each other.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Effect<'m> {
+    Register(register::Step),
+    Text(text::Step<'m>),
+    Lists(&'m [lists::Step]),
+}
+
+impl AnyModel<'_> {
+    /// Why an operation cannot be next, if it cannot.
+    pub(crate) fn refusal(&self, state: u32, op: u32) -> Option<String> {
+        match self {
+            AnyModel::Register(m) => m.refusal(state, op),
+            AnyModel::Text(m) => m.refusal(state, op),
+            AnyModel::Lists(m) => m.refusal(state, op),
+        }
+    }
+
+    fn effect(&self, op: u32) -> Effect<'_> {
+        match self {
+            AnyModel::Register(m) => Effect::Register(m.effect(op)),
+            AnyModel::Text(m) => Effect::Text(m.effect(op)),
+            AnyModel::Lists(m) => Effect::Lists(m.effect(op)),
+        }
+    }
 }
 
 impl Model for AnyModel<'_> {
@@ -196,6 +237,14 @@ impl Model for AnyModel<'_> {
             AnyModel::Register(m) => m.step(state, op),
             AnyModel::Text(m) => m.step(state, op),
             AnyModel::Lists(m) => m.step(state, op),
+        }
+    }
+
+    fn is_blind(&self, op: u32) -> bool {
+        match self {
+            AnyModel::Register(m) => m.is_blind(op),
+            AnyModel::Text(m) => m.is_blind(op),
+            AnyModel::Lists(m) => m.is_blind(op),
         }
     }
 

@@ -1,11 +1,12 @@
 //! A register with compare-and-set.
 
+use super::names::Names;
 use super::{Action, Operation};
 use crate::search::Model;
-use std::collections::BTreeMap;
 
-#[derive(Debug, Clone, Copy)]
-enum Step {
+/// What an operation on a register does; values are numbered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Step {
     Read(u32),
     Write(u32),
     Swap { from: u32, to: u32 },
@@ -14,22 +15,18 @@ enum Step {
 
 /// A register; its states are the values that occur, 0 being nil.
 #[derive(Debug)]
-pub(crate) struct Register {
+pub(crate) struct Register<'a> {
     steps: Vec<Step>,
-    values: Vec<String>,
+    values: Vec<&'a str>,
 }
 
-impl Register {
+impl<'a> Register<'a> {
     /// A register under these operations, all on one key.
-    pub(crate) fn new<'a>(ops: impl Iterator<Item = &'a Operation>) -> Register {
-        let mut numbers: BTreeMap<&str, u32> = BTreeMap::new();
-        let mut values = vec!["nil".to_owned()];
+    pub(crate) fn new(ops: impl Iterator<Item = &'a Operation>) -> Register<'a> {
+        let mut names = Names::default();
         let mut number = |value: &'a Option<String>| match value {
             None => 0,
-            Some(text) => *numbers.entry(text).or_insert_with(|| {
-                values.push(text.clone());
-                values.len() as u32 - 1
-            }),
+            Some(text) => 1 + names.number(text),
         };
         let steps = ops
             .map(|op| match &op.action {
@@ -52,11 +49,32 @@ impl Register {
                 other => unreachable!("no register operation: {other:?}"),
             })
             .collect();
+        let values = names.into_names();
         Register { steps, values }
+    }
+
+    /// Why an operation cannot be next, if it cannot.
+    pub(crate) fn refusal(&self, state: u32, op: u32) -> Option<String> {
+        let now = self.text(state);
+        match self.steps[op as usize] {
+            Step::Read(value) | Step::Swap { from: value, .. } if value != state => Some(format!(
+                "the register holds {now}, not {}",
+                self.text(value)
+            )),
+            Step::NoSwap { from } if from == state => Some(format!(
+                "the register holds {now}, so it should have swapped"
+            )),
+            _ => None,
+        }
+    }
+
+    /// What an operation does.
+    pub(crate) fn effect(&self, op: u32) -> Step {
+        self.steps[op as usize]
     }
 }
 
-impl Model for Register {
+impl Model for Register<'_> {
     fn step(&mut self, state: u32, op: u32) -> Option<u32> {
         match self.steps[op as usize] {
             Step::Read(value) => (state == value).then_some(state),
@@ -66,11 +84,18 @@ impl Model for Register {
         }
     }
 
+    fn is_blind(&self, op: u32) -> bool {
+        matches!(self.steps[op as usize], Step::Write(_))
+    }
+
     fn bytes(&self) -> u64 {
         0
     }
 
     fn text(&self, state: u32) -> String {
-        self.values[state as usize].clone()
+        match state.checked_sub(1) {
+            None => "nil".into(),
+            Some(value) => self.values[value as usize].to_owned(),
+        }
     }
 }

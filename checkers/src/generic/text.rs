@@ -17,8 +17,9 @@ pub(crate) struct Text<'a> {
     horizon: Horizon,
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Step<'a> {
+/// What an operation on a string does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Step<'a> {
     Get(&'a str),
     Put(&'a str),
     Append(&'a str),
@@ -57,6 +58,22 @@ impl<'a> Text<'a> {
         }
     }
 
+    /// Why an operation cannot be next, if it cannot.
+    pub(crate) fn refusal(&self, state: u32, op: u32) -> Option<String> {
+        let now = &self.states[state as usize];
+        match self.steps[op as usize] {
+            Step::Get(value) if value != now => {
+                Some(format!("the string is {now:?}, not {value:?}"))
+            }
+            _ => None,
+        }
+    }
+
+    /// What an operation does.
+    pub(crate) fn effect(&self, op: u32) -> Step<'a> {
+        self.steps[op as usize]
+    }
+
     fn intern(&mut self, text: String) -> u32 {
         if let Some(number) = self.numbers.get(&text) {
             return *number;
@@ -80,6 +97,10 @@ impl Model for Text<'_> {
                 Some(self.intern(text))
             }
         }
+    }
+
+    fn is_blind(&self, op: u32) -> bool {
+        matches!(self.steps[op as usize], Step::Put(_))
     }
 
     fn bytes(&self) -> u64 {
