@@ -139,12 +139,12 @@ fn damaged_files_are_unreadable_in_one_short_line() {
         (b"\x00\x01\xfe\xff", None, "byte 2 is not text"),
         (b"\x7fELF\x02\x01\x01\x00\x00\x00", None, "no known format"),
         (
-            LISTS[..100].as_bytes(),
+            &LISTS.as_bytes()[..100],
             None,
             "line 2: opened here, but the text ends",
         ),
         (
-            KV[..KV.len() - 4].as_bytes(),
+            &KV.as_bytes()[..KV.len() - 4],
             None,
             "line 2: a string is not closed",
         ),
