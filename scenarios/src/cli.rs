@@ -15,6 +15,10 @@ mod settings;
 
 pub use console::Console;
 
+use crate::Scenario;
+use crate::format::Size;
+use crate::isolate::{self, Pool, WORKER, Worker};
+use crate::runner::RunOptions;
 use crate::sweep::{Runner, Stop};
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand, ValueEnum};
@@ -39,7 +43,11 @@ The worst wins: 70, 5, 1, 7, 8, 130, 3, 4, 0.
 
 Settings come from a flag, else from SQUALL_* in the environment, else from the
 profile, else from squall.toml, else from the embedded default, which
-`squall list settings` shows with comments.";
+`squall list settings` shows with comments.
+
+Runs are made in worker processes, so that one that aborts, overflows its stack
+or runs out of memory is a finding like any other. A worker may take 4 GiB of
+address space; SQUALL_MEMORY_MAX says otherwise (512MiB, 0 for no limit).";
 
 /// Fault scenarios for a consensus store: run, replay, check, list.
 ///
@@ -130,6 +138,12 @@ impl Complaint {
 /// Runs the process's command line, with the signals and streams that belong
 /// to it.
 pub fn main() -> Exit {
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|word| word == WORKER)
+    {
+        return work();
+    }
     /// Raised by the handler, which lives as long as the process.
     static STOP: Stop = Stop::new();
     let handler = ctrlc::set_handler(|| {
@@ -150,15 +164,59 @@ pub fn main() -> Exit {
     if let Err(e) = handler {
         console.warn(&format!("an interrupt will not be orderly: {e}"));
     }
-    let squall = || {
-        go(
-            std::env::args_os(),
-            &crate::runner::run,
-            &mut console,
-            &STOP,
-        )
+    let pool = match memory_max().map(Worker::of_this_program) {
+        Ok(Ok(worker)) => Pool::new(worker),
+        Ok(Err(e)) => {
+            console.complain(&format!("this program's own file cannot be found: {e}"));
+            return Exit::Internal;
+        }
+        Err(why) => {
+            console.complain(&why);
+            return Exit::Usage;
+        }
     };
+    let runner =
+        |scenario: &Scenario, seed, options: &RunOptions| pool.run(scenario, seed, options);
+    let squall = || go(std::env::args_os(), &runner, &mut console, &STOP);
     catch_unwind(AssertUnwindSafe(squall)).unwrap_or(Exit::Internal)
+}
+
+/// How much memory a worker may take if nobody says: many times what a run of
+/// the library takes, and little enough that one that runs away does not take
+/// the machine with it.
+const MEMORY_MAX: u64 = 4 << 30;
+
+/// The memory that each worker may take, in bytes.
+fn memory_max() -> Result<u64, String> {
+    match std::env::var("SQUALL_MEMORY_MAX") {
+        Err(_) => Ok(MEMORY_MAX),
+        Ok(text) if text == "0" => Ok(0),
+        Ok(text) => {
+            let size: Size = text
+                .parse()
+                .map_err(|e| format!("SQUALL_MEMORY_MAX: {e}"))?;
+            Ok(size.bytes())
+        }
+    }
+}
+
+/// Makes runs for the process that started this one, until it asks for no more.
+fn work() -> Exit {
+    // An interrupt is for the process that reports: it lets this run end.
+    let ignored = ctrlc::set_handler(|| {});
+    let memory_max = std::env::args().nth(2).and_then(|word| word.parse().ok());
+    let (Ok(()), Some(memory_max)) = (ignored, memory_max) else {
+        return Exit::Internal;
+    };
+    // Not locked: what a dependency may print must not wait for it.
+    let (asked, out) = (std::io::stdin().lock(), std::io::stdout());
+    match isolate::serve(memory_max, &crate::runner::run, asked, out) {
+        Ok(()) => Exit::Pass,
+        Err(e) => {
+            console::narrate(&format!("squall: a worker failed: {e}"));
+            Exit::Internal
+        }
+    }
 }
 
 /// Runs a command line with any runner, any streams: what `main` does, and what

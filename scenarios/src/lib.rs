@@ -7,6 +7,7 @@
 //! - [`library`]: the scenarios that come with squall;
 //! - [`runner`]: one run, a pure function of scenario, seed and build;
 //! - [`sweep`]: many runs on several threads, reported as if on one;
+//! - [`isolate`]: runs in processes of their own, which may die;
 //! - [`rundir`]: what a run leaves behind;
 //! - [`hunts`]: which scenario finds which planted bug;
 //! - [`commit`]: what is checked out, from which seeds can be derived;
@@ -17,6 +18,7 @@ pub mod commit;
 mod draw;
 pub mod format;
 pub mod hunts;
+pub mod isolate;
 pub mod library;
 mod panics;
 pub mod plan;

@@ -7,7 +7,7 @@
 
 use crate::Scenario;
 use crate::panics::Watch;
-use crate::runner::{RunFailure, RunOptions};
+use crate::runner::{End, RunFailure, RunOptions};
 use squall_api::Bugs;
 use squall_ci::{Exit, Extent, Sample, judge, worst};
 use squall_record::{Check, Fact, Run, Stats, Summary, Verdict, Witness};
@@ -189,10 +189,12 @@ pub fn judge_once(
         }
         Err(failure) => {
             let second = guarded(runner, scenario, seed, &recorded);
-            let same = second.is_err_and(|second| second == failure);
+            let same = second.is_err_and(|second| same_failure(&failure, &second));
+            // Whoever kills a process need not do it again.
+            let reproduced = (same || failure.end != End::Killed).then_some(same);
             internal = failure.internal;
             let summary = panicked(scenario, seed, options.bugs, &failure);
-            (summary, None, Some(same))
+            (summary, None, reproduced)
         }
     };
     let differed = match reproduced {
@@ -213,8 +215,14 @@ fn same(first: &Run, second: &Run) -> bool {
     first.summary.hash == second.summary.hash
 }
 
+/// Whether a run failed again as it did before. What a dying process says may
+/// hold addresses and thread ids.
+fn same_failure(first: &RunFailure, second: &RunFailure) -> bool {
+    first.end == second.end && (first.end != End::Panic || first == second)
+}
+
 /// A panic that escapes the runner is squall's own.
-fn guarded(
+pub(crate) fn guarded(
     runner: &impl Runner,
     scenario: &Scenario,
     seed: u64,
@@ -226,6 +234,7 @@ fn guarded(
     result.unwrap_or_else(|_| {
         let text = watch.take();
         Err(RunFailure {
+            end: End::Panic,
             panic: text.unwrap_or_else(|| "a panic that said nothing".into()),
             node: None,
             t: 0,
@@ -245,8 +254,8 @@ fn panicked(scenario: &Scenario, seed: u64, bugs: Bugs, failure: &RunFailure) ->
         )
     } else {
         (
-            "panic",
-            "no request, fault or crash makes a member panic",
+            failure.end.check(),
+            "no request, fault or crash makes a member panic, or ends its process in another way",
             failure
                 .node
                 .map_or_else(|| "the store".to_owned(), |n| format!("n{n}")),
@@ -254,11 +263,11 @@ fn panicked(scenario: &Scenario, seed: u64, bugs: Bugs, failure: &RunFailure) ->
     };
     let witness = Witness {
         guarantee: guarantee.into(),
-        sentence: format!("{who} panicked: {first_line}"),
+        sentence: format!("{who} {}: {first_line}", failure.end.verb()),
         t: failure.t,
         node: failure.node,
         ops: Vec::new(),
-        facts: vec![Fact::new("panic", failure.panic.clone())],
+        facts: vec![Fact::new(failure.end.check(), failure.panic.clone())],
         class: without_numbers(first_line),
     };
     Summary {

@@ -120,7 +120,7 @@ impl Stats {
 }
 
 /// A run with everything that was kept of it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Run {
     /// The judged run.
     pub summary: Summary,

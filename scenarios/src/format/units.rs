@@ -231,6 +231,14 @@ impl Written for Size {
     }
 }
 
+impl std::str::FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Size, String> {
+        Size::from_text(text).map_err(|_| format!("{text:?} is not {}", Size::EXPECTED))
+    }
+}
+
 impl Written for i64 {
     const EXPECTED: &'static str = "an integer, or a range such as \"-100..100\"";
 

@@ -11,6 +11,7 @@ mod watch;
 
 use crate::panics::Watch;
 use crate::{Plan, Scenario, Schedule};
+use serde::{Deserialize, Serialize};
 use squall_api::Bugs;
 use squall_record::{Run, Window};
 use squall_sim::world::{Open, simulate};
@@ -30,11 +31,54 @@ pub struct RunOptions {
     pub trace: Option<Window>,
 }
 
+/// How a run ended without a verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// It panicked.
+    Panic,
+    /// It took its process with it.
+    Abort,
+    /// A thread's stack was too small for it, which took its process.
+    StackOverflow,
+    /// It asked for more memory than it may have, which took its process.
+    OutOfMemory,
+    /// Somebody killed its process.
+    Killed,
+}
+
+impl End {
+    /// The name of the check that a run with this end fails.
+    pub const fn check(self) -> &'static str {
+        match self {
+            End::Panic => "panic",
+            End::Abort => "abort",
+            End::StackOverflow => "stack-overflow",
+            End::OutOfMemory => "out-of-memory",
+            End::Killed => "killed",
+        }
+    }
+
+    /// What it did.
+    pub const fn verb(self) -> &'static str {
+        match self {
+            End::Panic => "panicked",
+            End::Abort => "aborted",
+            End::StackOverflow => "overflowed its stack",
+            End::OutOfMemory => "ran out of memory",
+            End::Killed => "was killed",
+        }
+    }
+}
+
 /// A run that came to no verdict because something in it panicked or aborted.
 /// In the store that is a finding, always.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunFailure {
-    /// The panic's message, with its place in the code.
+    /// How it ended.
+    pub end: End,
+    /// The panic's message, with its place in the code; or what is known of the
+    /// death of the process.
     pub panic: String,
     /// The node that was running, if one was.
     pub node: Option<u64>,
@@ -90,6 +134,7 @@ pub fn run_with(
         story::tell(world, script)
     };
     let simulated = simulate(setup, observer, tell).map_err(|panicked| RunFailure {
+        end: End::Panic,
         panic: panics.take().unwrap_or(panicked.message),
         node: None,
         t: 0,

@@ -2,7 +2,7 @@
 
 use crate::support::{fails, passes, scenario};
 use squall::Scenario;
-use squall::runner::{RunFailure, RunOptions};
+use squall::runner::{End, RunFailure, RunOptions};
 use squall::sweep::{Judged, Runner, Stop, Sweep};
 use squall_api::Bugs;
 use squall_ci::{Exit, Extent, Sample};
@@ -128,6 +128,7 @@ fn a_panic_of_the_store_is_a_violation_and_one_of_squall_an_internal_error() {
     let scenarios = [scenario("a")];
     let store = |_: &Scenario, _: u64, _: &RunOptions| -> Result<Run, RunFailure> {
         Err(RunFailure {
+            end: End::Panic,
             panic: "index 17 is not in the log (core/raft/src/log.rs:203)".into(),
             node: Some(2),
             t: 3_000_000_000,
