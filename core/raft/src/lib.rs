@@ -16,6 +16,7 @@
 //! sections comments refer; message fields are used as etcd and raft-rs do.
 
 mod check_quorum;
+pub mod confchange;
 mod durability;
 mod election;
 mod follower;
@@ -28,7 +29,7 @@ mod output;
 mod prevote;
 mod progress;
 mod proposals;
-mod quorum;
+pub mod quorum;
 mod raft;
 mod reads;
 mod refusals;

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The members whose votes and acknowledgements count.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Voters(BTreeSet<u64>);
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Voters(BTreeSet<u64>);
 
 /// Where an election stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Election {
+pub enum Election {
     /// A quorum granted its vote.
     Won,
     /// So many refused that no quorum is left.
@@ -19,29 +19,49 @@ pub(crate) enum Election {
 
 impl Voters {
     /// The given members; duplicates count once.
-    pub(crate) fn new(ids: impl IntoIterator<Item = u64>) -> Voters {
+    pub fn new(ids: impl IntoIterator<Item = u64>) -> Voters {
         Voters(ids.into_iter().collect())
     }
 
     /// Whether `id` is a voter.
-    pub(crate) fn contains(&self, id: u64) -> bool {
+    pub fn contains(&self, id: u64) -> bool {
         self.0.contains(&id)
     }
 
     /// The voters, in ascending order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = u64> + '_ {
+    pub fn iter(&self) -> impl Iterator<Item = u64> + '_ {
         self.0.iter().copied()
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many of them are voters only here or only there.
+    pub fn differences(&self, other: &Voters) -> usize {
+        self.0.symmetric_difference(&other.0).count()
+    }
+
+    /// One more.
+    pub(crate) fn insert(&mut self, id: u64) {
+        self.0.insert(id);
+    }
+
+    /// One less.
+    pub(crate) fn remove(&mut self, id: u64) {
+        self.0.remove(&id);
+    }
+
     /// How many voters make a quorum: any two quorums share a member.
-    pub(crate) fn quorum(&self) -> usize {
+    pub fn quorum(&self) -> usize {
         self.0.len() / 2 + 1
     }
 
     /// The highest number that a quorum has reached, where each voter has
     /// reached `reached(id)` and everything below. Indexes of logs as well as
     /// rounds of heartbeats are such numbers.
-    pub(crate) fn agreed(&self, reached: impl Fn(u64) -> u64) -> u64 {
+    pub fn agreed(&self, reached: impl Fn(u64) -> u64) -> u64 {
         let mut all: Vec<u64> = self.iter().map(reached).collect();
         all.sort_unstable_by(|a, b| b.cmp(a));
         // No voters agree on everything, as in etcd: the empty half of a joint
@@ -49,8 +69,11 @@ impl Voters {
         all.get(self.quorum() - 1).copied().unwrap_or(u64::MAX)
     }
 
-    /// Where an election with these answers stands.
-    pub(crate) fn election(&self, votes: &BTreeMap<u64, bool>) -> Election {
+    /// Where an election with these answers stands. Without voters it is won.
+    pub fn election(&self, votes: &BTreeMap<u64, bool>) -> Election {
+        if self.is_empty() {
+            return Election::Won;
+        }
         let count = |granted| {
             let says = |id: &u64| votes.get(id) == Some(&granted);
             self.0.iter().filter(|id| says(id)).count()
@@ -61,6 +84,51 @@ impl Voters {
             Election::Lost
         } else {
             Election::Open
+        }
+    }
+}
+
+/// Two sets of voters while membership changes from one to the other: whatever
+/// is decided needs a quorum of each (section 6 of the paper).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Joint {
+    /// Those who stay or come.
+    pub incoming: Voters,
+    /// Those who were voters before; empty unless a change is under way.
+    pub outgoing: Voters,
+}
+
+impl Joint {
+    /// One set, no change under way.
+    pub fn of(voters: Voters) -> Joint {
+        Joint {
+            incoming: voters,
+            outgoing: Voters::default(),
+        }
+    }
+
+    /// Whether `id` is a voter in either set.
+    pub fn contains(&self, id: u64) -> bool {
+        self.incoming.contains(id) || self.outgoing.contains(id)
+    }
+
+    /// The voters of both sets, in ascending order.
+    pub fn iter(&self) -> impl Iterator<Item = u64> + '_ {
+        self.incoming.0.union(&self.outgoing.0).copied()
+    }
+
+    /// The highest number that a quorum of each set has reached.
+    pub fn agreed(&self, reached: impl Fn(u64) -> u64) -> u64 {
+        let incoming = self.incoming.agreed(&reached);
+        incoming.min(self.outgoing.agreed(&reached))
+    }
+
+    /// Where an election stands that must be won in both sets.
+    pub fn election(&self, votes: &BTreeMap<u64, bool>) -> Election {
+        match (self.incoming.election(votes), self.outgoing.election(votes)) {
+            (Election::Won, Election::Won) => Election::Won,
+            (Election::Lost, _) | (_, Election::Lost) => Election::Lost,
+            _ => Election::Open,
         }
     }
 }
@@ -91,7 +159,52 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_joint_election_is_won_in_both_sets_and_lost_in_one() {
+        let joint = Joint {
+            incoming: Voters::new([1, 2, 3]),
+            outgoing: Voters::new([3, 4, 5]),
+        };
+        let stands = |votes: &[(u64, bool)]| joint.election(&votes.iter().copied().collect());
+        assert_eq!(stands(&[(1, true), (2, true)]), Election::Open);
+        assert_eq!(stands(&[(1, true), (3, true), (4, true)]), Election::Won);
+        assert_eq!(stands(&[(1, true), (2, true), (4, false)]), Election::Open);
+        assert_eq!(stands(&[(4, false), (5, false)]), Election::Lost);
+        assert_eq!(joint.iter().collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn without_a_change_a_joint_quorum_is_the_simple_one() {
+        let none = BTreeMap::new();
+        assert_eq!(Voters::default().election(&none), Election::Won);
+        assert_eq!(Voters::default().agreed(|_| 0), u64::MAX);
+        let joint = Joint::of(Voters::new([1, 2, 3]));
+        assert_eq!(joint.agreed(|id| id), 2);
+        assert_eq!(joint.election(&none), Election::Open);
+    }
+
     proptest! {
+        #[test]
+        fn a_joint_quorum_shares_a_member_with_each_simple_one(
+            incoming in prop::collection::btree_set(1_u64..8, 1..6),
+            outgoing in prop::collection::btree_set(1_u64..8, 1..6),
+            yes in prop::collection::btree_set(1_u64..8, 0..8),
+        ) {
+            // While a change is under way, neither the old nor the new voters
+            // can decide against what was decided jointly.
+            let joint = Joint {
+                incoming: Voters::new(incoming),
+                outgoing: Voters::new(outgoing),
+            };
+            let votes = |says: bool| (1..8).map(|id| (id, yes.contains(&id) == says)).collect();
+            let (ayes, noes) = (votes(true), votes(false));
+            if joint.election(&ayes) == Election::Won {
+                prop_assert_eq!(joint.incoming.election(&noes), Election::Lost);
+                prop_assert_eq!(joint.outgoing.election(&noes), Election::Lost);
+                prop_assert_eq!(joint.election(&noes), Election::Lost);
+            }
+        }
+
         #[test]
         fn a_quorum_has_reached_what_is_agreed_and_none_has_reached_more(
             reached in prop::collection::btree_map(1_u64..20, 0_u64..10, 1..8)

@@ -5,7 +5,7 @@ use crate::forwards::Forwards;
 use crate::log::Log;
 use crate::message::{is_forward, is_well_formed};
 use crate::progress::Tracker;
-use crate::quorum::Voters;
+use crate::quorum::{Joint, Voters};
 use crate::reads::{ForwardedReads, ReadRounds};
 use crate::transfer::{Transfer, is_transfer};
 use crate::{LogBase, Output, Restored, Settings, marks};
@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 #[derive(Debug)]
 pub struct Raft {
     pub(crate) settings: Settings,
-    pub(crate) voters: Voters,
+    pub(crate) voters: Joint,
     rng: ChaCha8Rng,
 
     pub(crate) term: u64,
@@ -89,7 +89,7 @@ impl Raft {
     pub fn new(settings: Settings, restored: Restored, mut rng: ChaCha8Rng, now: u64) -> Raft {
         assert!(settings.id != 0, "node id 0 means nobody");
         assert!(settings.election_timeout > 0 && settings.heartbeat > 0);
-        let voters = Voters::new(settings.voters.iter().copied());
+        let voters = Joint::of(Voters::new(settings.voters.iter().copied()));
         assert!(
             voters.contains(settings.id) && !voters.contains(0),
             "node {} among voters {:?}",
