@@ -2,6 +2,7 @@
 
 pub mod damage;
 mod describe;
+pub mod disks;
 pub mod durability;
 pub mod foreign;
 mod formats;

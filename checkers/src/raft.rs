@@ -10,7 +10,7 @@
 mod canonical;
 mod entries;
 mod found;
-mod shadow;
+pub(crate) mod shadow;
 
 use canonical::{Canonical, Source};
 use entries::Entries;

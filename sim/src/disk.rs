@@ -195,6 +195,11 @@ impl NodeDisk {
         self.node
     }
 
+    /// Whether the present step waited for a sync, and whether it started one.
+    pub(crate) fn syncs_of_step(&self) -> (bool, bool) {
+        self.state().syncs_of_step()
+    }
+
     /// What there is to know of a step that has run.
     pub(crate) fn end_step(&self) -> EndOfStep {
         self.state().end_step()

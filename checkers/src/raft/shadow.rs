@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 /// The log of one member, rebuilt from its [`LogChange`]s.
 #[derive(Debug, Clone)]
-pub(super) struct Shadow {
+pub(crate) struct Shadow {
     /// Index of the first entry that is still in the log.
     first: u64,
     /// The entry before `first`, where it was ever seen.
@@ -15,7 +15,7 @@ pub(super) struct Shadow {
 
 impl Shadow {
     /// A log that starts at `first` with `entries`; what came before is unknown.
-    pub(super) fn new(first: u64, entries: &[EntryId]) -> Shadow {
+    pub(crate) fn new(first: u64, entries: &[EntryId]) -> Shadow {
         Shadow {
             first,
             base: None,
@@ -23,17 +23,17 @@ impl Shadow {
         }
     }
 
-    pub(super) fn first(&self) -> u64 {
+    pub(crate) fn first(&self) -> u64 {
         self.first
     }
 
     /// Index of the last entry; `first - 1` in an empty log.
-    pub(super) fn last(&self) -> u64 {
+    pub(crate) fn last(&self) -> u64 {
         self.first + self.entries.len() as u64 - 1
     }
 
     /// The entry at `index`, also the one just before the first.
-    pub(super) fn get(&self, index: u64) -> Option<EntryId> {
+    pub(crate) fn get(&self, index: u64) -> Option<EntryId> {
         if index + 1 == self.first {
             return self.base;
         }
@@ -42,19 +42,19 @@ impl Shadow {
     }
 
     /// The entries from `from` on, with their indexes.
-    pub(super) fn from(&self, from: u64) -> impl Iterator<Item = (u64, EntryId)> + '_ {
+    pub(crate) fn from(&self, from: u64) -> impl Iterator<Item = (u64, EntryId)> + '_ {
         let skip = from.saturating_sub(self.first);
         (self.first + skip..).zip(self.entries.iter().skip(skip as usize).copied())
     }
 
     /// Whether `change` continues this log, rather than starting another.
-    pub(super) fn takes(&self, change: &LogChange) -> bool {
+    pub(crate) fn takes(&self, change: &LogChange) -> bool {
         change.from >= self.first && change.from <= self.last() + 1
     }
 
     /// Index of the first entry that `change` rewrites, removes or adds.
     /// The change must be one that this log [takes](Shadow::takes).
-    pub(super) fn first_difference(&self, change: &LogChange) -> u64 {
+    pub(crate) fn first_difference(&self, change: &LogChange) -> u64 {
         let same = self
             .from(change.from)
             .zip(&change.entries)
@@ -64,13 +64,13 @@ impl Shadow {
     }
 
     /// Everything at and after `change.from` becomes `change.entries`.
-    pub(super) fn apply(&mut self, change: &LogChange) {
+    pub(crate) fn apply(&mut self, change: &LogChange) {
         self.entries.truncate((change.from - self.first) as usize);
         self.entries.extend(&change.entries);
     }
 
     /// Forgets the entries before `first`.
-    pub(super) fn compact(&mut self, first: u64) {
+    pub(crate) fn compact(&mut self, first: u64) {
         while self.first < first {
             let Some(entry) = self.entries.pop_front() else {
                 break;

@@ -112,7 +112,7 @@ pub fn run_with(
         None => plan.faults.len(),
     };
     let setup = setup::world(scenario, &clocks, seed, options, open);
-    let watch = watch::Watch::new();
+    let watch = watch::Watch::new(scenario.cluster.nodes);
     let observer = Box::new(watch.clone());
 
     let notes = Arc::new(story::Notes::default());

@@ -1,7 +1,8 @@
 //! The online checks of a run, as the world's observer.
 
-use squall_api::View;
 use squall_api::eraftpb::Message;
+use squall_api::{RaftView, SyncId, View};
+use squall_checkers::disks::Disks;
 use squall_checkers::raft::{Invariant, Invariants};
 use squall_checkers::replicas::Chain;
 use squall_record::{Check, Witness};
@@ -14,27 +15,31 @@ pub(super) struct Watch(Arc<Mutex<State>>);
 
 struct State {
     raft: Invariants,
+    disks: Disks,
     chain: Chain,
 }
 
-impl Watch {
-    pub(super) fn new() -> Watch {
-        Watch(Arc::new(Mutex::new(State {
+impl State {
+    fn new(voters: u64) -> State {
+        State {
             raft: Invariants::new(),
+            disks: Disks::new(1..=voters),
             chain: Chain::new(),
-        })))
+        }
+    }
+}
+
+impl Watch {
+    /// Watches a cluster of voters 1 to `voters`.
+    pub(super) fn new(voters: u64) -> Watch {
+        Watch(Arc::new(Mutex::new(State::new(voters))))
     }
 
     /// What each online check says.
     pub(super) fn finish(&self) -> Vec<Check> {
-        let state = std::mem::replace(
-            &mut *self.lock(),
-            State {
-                raft: Invariants::new(),
-                chain: Chain::new(),
-            },
-        );
+        let state = std::mem::replace(&mut *self.lock(), State::new(0));
         let mut checks = state.raft.finish();
+        checks.extend(state.disks.finish());
         checks.push(state.chain.finish());
         checks
     }
@@ -61,6 +66,10 @@ impl Observer for Watch {
     fn view(&mut self, t: u64, node: u64, view: &View) -> Result<(), Violation> {
         let mut state = self.lock();
         raft(state.raft.observe(t, node, view))?;
+        if let View::Raft(view) = view {
+            // It is kept, and what it leads to is still to come.
+            let _ = state.disks.shown(t, node, view);
+        }
         match view {
             View::Applied(applied) | View::Installed(applied) | View::Opened(applied) => state
                 .chain
@@ -74,7 +83,29 @@ impl Observer for Watch {
     }
 
     fn sent(&mut self, t: u64, node: u64, msg: &Message) -> Result<(), Violation> {
-        raft(self.lock().raft.sent(t, node, msg))
+        let mut state = self.lock();
+        let _ = state.disks.sent(t, node, msg);
+        raft(state.raft.sent(t, node, msg))
+    }
+
+    fn written(&mut self, node: u64, view: &RaftView) {
+        self.lock().disks.written(node, view);
+    }
+
+    fn sync_started(&mut self, node: u64, id: SyncId) {
+        self.lock().disks.sync_started(node, id);
+    }
+
+    fn sync_ended(&mut self, node: u64, id: SyncId) {
+        self.lock().disks.sync_ended(node, id);
+    }
+
+    fn synced(&mut self, node: u64) {
+        self.lock().disks.synced(node);
+    }
+
+    fn wiped(&mut self, node: u64) {
+        self.lock().disks.wiped(node);
     }
 
     fn started(&mut self, node: u64) {
@@ -82,6 +113,8 @@ impl Observer for Watch {
     }
 
     fn crashed(&mut self, node: u64) {
-        self.lock().raft.crashed(node);
+        let mut state = self.lock();
+        state.raft.crashed(node);
+        state.disks.crashed(node);
     }
 }

@@ -35,6 +35,8 @@ pub(super) struct State {
     /// Asynchronous syncs that have not ended.
     running: BTreeMap<SyncId, Running>,
     started: Vec<StartedSync>,
+    /// Whether a blocking sync of the present step has done its work.
+    waited: bool,
     pub(super) faults: Faults,
     /// How often each one-time fault was injected: numbers its draws.
     pub(super) injected: BTreeMap<u32, u64>,
@@ -93,6 +95,7 @@ impl State {
             spent: 0,
             running: BTreeMap::new(),
             started: Vec::new(),
+            waited: false,
             faults: Faults::new(node, streams),
             injected: BTreeMap::new(),
             operations: Operations::default(),
@@ -134,6 +137,7 @@ impl State {
         );
         self.step = t;
         self.spent = 0;
+        self.waited = false;
         if self.names.settle(t) {
             self.collect();
         }
@@ -141,6 +145,10 @@ impl State {
 
     pub(super) fn spent(&self) -> u64 {
         self.spent
+    }
+
+    pub(super) fn syncs_of_step(&self) -> (bool, bool) {
+        (self.waited, !self.started.is_empty())
     }
 
     pub(super) fn take_started(&mut self) -> Vec<StartedSync> {
@@ -438,7 +446,10 @@ impl State {
         self.log(Tag::Sync, [key, end], &[]);
         self.did(DiskOp::Sync, begun, ino);
         match fate {
-            SyncFate::Honest | SyncFate::Lie => Ok(()),
+            SyncFate::Honest | SyncFate::Lie => {
+                self.waited = true;
+                Ok(())
+            }
             SyncFate::Fail => Err(self.failed("fsync", ino)),
         }
     }

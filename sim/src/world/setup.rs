@@ -3,7 +3,7 @@
 use super::{AppliedEntry, Keep, Violation};
 use crate::{ClockParams, DiskParams, FaultCounts, LinkHits, LinkParams};
 use squall_api::eraftpb::Message;
-use squall_api::{Bugs, Config, Env, Machine, Now, OpenError, View};
+use squall_api::{Bugs, Config, Env, Machine, Now, OpenError, RaftView, SyncId, View};
 use squall_record::{Checkpoint, Event, Op, Stats, Traced, Window};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -79,6 +79,23 @@ pub trait Observer: Send {
     fn started(&mut self, node: u64);
     /// A member's process is gone, with everything that was only in memory.
     fn crashed(&mut self, node: u64);
+    /// A step of the member wrote into its log what this view will show. The
+    /// syncs of the log that are told next reach it.
+    fn written(&mut self, node: u64, view: &RaftView) {
+        let _ = (node, view);
+    }
+    /// A sync of the member's log began: it reaches what was written so far.
+    fn sync_started(&mut self, node: u64, id: SyncId) {
+        let _ = (node, id);
+    }
+    /// The member's disk says that this sync has done its work.
+    fn sync_ended(&mut self, node: u64, id: SyncId) {
+        let _ = (node, id);
+    }
+    /// The member waited for its disk: everything written so far is durable.
+    fn synced(&mut self, node: u64) {
+        let _ = node;
+    }
     /// A member's disk was replaced by an empty one: whatever it promised is
     /// forgotten.
     fn wiped(&mut self, node: u64) {

@@ -3,7 +3,7 @@
 use super::inner::Inner;
 use super::process::Lane;
 use super::queue::Due;
-use squall_api::{Effect, Input, SyncId};
+use squall_api::{Effect, Input, SyncId, View};
 use squall_record::{Kind, PartKind};
 
 /// Effects of one step that are due at the same time.
@@ -69,11 +69,22 @@ impl Inner {
         let state = self.node(node);
         let (incarnation, cpu) = (state.incarnation, state.cpu());
         let cause = state.lane(lane).cause;
+        // Which of a step's writes a sync reaches depends on their order. Who
+        // waits for a sync and then starts one waited for earlier steps' writes.
+        let (waited, started) = state.disk.syncs_of_step();
+        if lane == Lane::Raft && waited && started {
+            self.observer.synced(node);
+        }
         let mut effects = effects.peekable();
         while let Some((stamp, first)) = effects.next() {
             let mut batch = vec![first];
             while let Some((_, effect)) = effects.next_if(|(at, _)| *at == stamp) {
                 batch.push(effect);
+            }
+            for effect in &batch {
+                if let Effect::View(View::Raft(view)) = effect {
+                    self.observer.written(node, view);
+                }
             }
             let effects = Batch {
                 cause,
@@ -91,6 +102,9 @@ impl Inner {
             };
             self.queue.push(now + stamp + cpu, due);
         }
+        if lane == Lane::Raft && waited && !started {
+            self.observer.synced(node);
+        }
         self.meet_doom(node);
         let state = self.node(node);
         let step = state.disk.end_step();
@@ -99,6 +113,7 @@ impl Inner {
             self.recorder.mix(PartKind::Disk, node, &hash.to_le_bytes());
         }
         for sync in step.started {
+            self.observer.sync_started(node, sync.id);
             let cause = self
                 .recorder
                 .detail(now, Some(node), cause, || Kind::SyncStarted {
@@ -197,6 +212,9 @@ impl Inner {
     pub(crate) fn synced(&mut self, node: u64, id: SyncId, begun: u64, cause: u64) {
         let now = self.now;
         let result = self.node(node).disk.finish_sync(id);
+        if result.is_ok() {
+            self.observer.sync_ended(node, id);
+        }
         self.recorder.stats.syncs += 1;
         let ended = self
             .recorder
