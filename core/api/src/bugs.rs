@@ -17,22 +17,34 @@ pub enum Bug {
     /// A damaged record in the middle of the log is cut off, as if it were a torn
     /// tail.
     CutRotAsTornTail,
+    /// A new leader changes the membership while a change of an earlier term waits in its log.
+    EarlyConfChange,
     /// A member forgets over a restart for whom it voted.
     ForgetVote,
+    /// Half of an even number of voters is taken for a quorum.
+    HalfQuorum,
     /// A failed fsync of the log is tried again, and its success believed.
     IgnoreFailedFsync,
     /// A write of the log that found the disk full is taken for done.
     IgnoreFullDisk,
+    /// A learner's acknowledgement counts.
+    LearnerCounts,
     /// A database that lost synced writes makes the member panic.
     OpenUnguarded,
     /// A member does not start from a log with a torn tail.
     RefuseTornTail,
+    /// A leader that is no voter any more does not step down.
+    RemovedLeaderStays,
     /// After a failed fsync the next process goes on with the same files.
     ReopenAfterFailedFsync,
     /// The log restarts behind a snapshot that is not installed yet.
     RestartLogBeforeInstall,
     /// A snapshot holds more than the index that it claims.
     SnapshotAheadOfIndex,
+    /// A snapshot's learners are lost when it is installed.
+    SnapshotForgetsLearners,
+    /// A leader changes the membership while another change is under way.
+    TwoConfChanges,
     /// Records of the log are read without looking at their checksums.
     UncheckedRecords,
     /// The leader serves linearizable reads without confirming that it still
@@ -52,20 +64,26 @@ pub enum Bug {
 
 impl Bug {
     /// Every planted bug, in the order in which they are listed.
-    pub const ALL: [Bug; 20] = [
+    pub const ALL: [Bug; 26] = [
         Bug::AckBeforeFsync,
         Bug::AckOnAppend,
         Bug::CreateBackendInPlace,
         Bug::CutOneTooMany,
         Bug::CutRotAsTornTail,
+        Bug::EarlyConfChange,
         Bug::ForgetVote,
+        Bug::HalfQuorum,
         Bug::IgnoreFailedFsync,
         Bug::IgnoreFullDisk,
+        Bug::LearnerCounts,
         Bug::OpenUnguarded,
         Bug::RefuseTornTail,
+        Bug::RemovedLeaderStays,
         Bug::ReopenAfterFailedFsync,
         Bug::RestartLogBeforeInstall,
         Bug::SnapshotAheadOfIndex,
+        Bug::SnapshotForgetsLearners,
+        Bug::TwoConfChanges,
         Bug::UncheckedRecords,
         Bug::UnconfirmedRead,
         Bug::UnsyncedHardState,
@@ -83,14 +101,20 @@ impl Bug {
             Bug::CreateBackendInPlace => "create-backend-in-place",
             Bug::CutOneTooMany => "cut-one-too-many",
             Bug::CutRotAsTornTail => "cut-rot-as-torn-tail",
+            Bug::EarlyConfChange => "early-conf-change",
             Bug::ForgetVote => "forget-vote",
+            Bug::HalfQuorum => "half-quorum",
             Bug::IgnoreFailedFsync => "ignore-failed-fsync",
             Bug::IgnoreFullDisk => "ignore-full-disk",
+            Bug::LearnerCounts => "learner-counts",
             Bug::OpenUnguarded => "open-unguarded",
             Bug::RefuseTornTail => "refuse-torn-tail",
+            Bug::RemovedLeaderStays => "removed-leader-stays",
             Bug::ReopenAfterFailedFsync => "reopen-after-failed-fsync",
             Bug::RestartLogBeforeInstall => "restart-log-before-install",
             Bug::SnapshotAheadOfIndex => "snapshot-ahead-of-index",
+            Bug::SnapshotForgetsLearners => "snapshot-forgets-learners",
+            Bug::TwoConfChanges => "two-conf-changes",
             Bug::UncheckedRecords => "unchecked-records",
             Bug::UnconfirmedRead => "unconfirmed-read",
             Bug::UnsyncedHardState => "unsynced-hard-state",
@@ -109,14 +133,20 @@ impl Bug {
             Bug::CreateBackendInPlace => "W21",
             Bug::CutOneTooMany => "W04",
             Bug::CutRotAsTornTail => "W17",
+            Bug::EarlyConfChange => "M01",
             Bug::ForgetVote => "R02",
+            Bug::HalfQuorum => "R14",
             Bug::IgnoreFailedFsync => "W13",
             Bug::IgnoreFullDisk => "W14",
+            Bug::LearnerCounts => "R15",
             Bug::OpenUnguarded => "W23",
             Bug::RefuseTornTail => "W03",
+            Bug::RemovedLeaderStays => "M04",
             Bug::ReopenAfterFailedFsync => "W22",
             Bug::RestartLogBeforeInstall => "W10",
             Bug::SnapshotAheadOfIndex => "S01",
+            Bug::SnapshotForgetsLearners => "R25",
+            Bug::TwoConfChanges => "M02",
             Bug::UncheckedRecords => "W05",
             Bug::UnconfirmedRead => "R16",
             Bug::UnsyncedHardState => "W11",
@@ -139,13 +169,19 @@ impl Bug {
             Bug::CutRotAsTornTail => {
                 "a damaged record in the middle of the log is cut off, as if it were a torn tail"
             }
+            Bug::EarlyConfChange => {
+                "a new leader changes the membership while a change of an earlier term waits in its log"
+            }
             Bug::ForgetVote => "a member forgets over a restart for whom it voted",
+            Bug::HalfQuorum => "half of an even number of voters is taken for a quorum",
             Bug::IgnoreFailedFsync => {
                 "a failed fsync of the log is tried again, and its success believed"
             }
             Bug::IgnoreFullDisk => "a write of the log that found the disk full is taken for done",
+            Bug::LearnerCounts => "a learner's acknowledgement counts",
             Bug::OpenUnguarded => "a database that lost synced writes makes the member panic",
             Bug::RefuseTornTail => "a member does not start from a log with a torn tail",
+            Bug::RemovedLeaderStays => "a leader that is no voter any more does not step down",
             Bug::ReopenAfterFailedFsync => {
                 "after a failed fsync the next process goes on with the same files"
             }
@@ -153,6 +189,10 @@ impl Bug {
                 "the log restarts behind a snapshot that is not installed yet"
             }
             Bug::SnapshotAheadOfIndex => "a snapshot holds more than the index that it claims",
+            Bug::SnapshotForgetsLearners => "a snapshot's learners are lost when it is installed",
+            Bug::TwoConfChanges => {
+                "a leader changes the membership while another change is under way"
+            }
             Bug::UncheckedRecords => {
                 "records of the log are read without looking at their checksums"
             }

@@ -43,7 +43,7 @@ impl Raft {
         self.quorum_deadline = now.saturating_add(self.settings.election_timeout);
         let me = self.settings.id;
         let is_heard = |id| u64::from(id == me || self.tracker[&id].is_active);
-        let quorum_heard = self.voters.agreed(is_heard) > 0;
+        let quorum_heard = self.agreed(is_heard) > 0;
         for progress in self.tracker.values_mut() {
             progress.is_active = false;
         }

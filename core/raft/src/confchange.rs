@@ -166,6 +166,15 @@ impl Configuration {
         Ok(next)
     }
 
+    /// A planted bug's voters: learners count as well.
+    pub(crate) fn with_learners_as_voters(&self) -> Joint {
+        let mut voters = self.voters.clone();
+        for id in &self.learners {
+            voters.incoming.insert(*id);
+        }
+        voters
+    }
+
     fn with(mut self, changes: &[ConfChangeSingle]) -> Result<Configuration, ConfChangeError> {
         // Node 0 is nobody: etcd voids a change by writing 0 into it.
         for change in changes.iter().filter(|change| change.node_id != 0) {

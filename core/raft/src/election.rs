@@ -18,6 +18,9 @@ impl Raft {
             // Its log is about to be replaced; others have what it lacks.
             return;
         }
+        if !self.may_campaign() {
+            return;
+        }
         if self.settings.pre_vote {
             self.poll(now);
         } else {
@@ -41,7 +44,7 @@ impl Raft {
             MessageType::MsgRequestVoteResponse,
             self.settings.id,
         ));
-        for peer in self.peers() {
+        for peer in self.electors() {
             let mut request = message(MessageType::MsgRequestVote, peer);
             request.index = self.log.last_index();
             request.log_term = self.log.last_term();
@@ -77,7 +80,7 @@ impl Raft {
         }
         // The first answer counts: a voter does not change its mind in a term.
         self.votes.entry(msg.from).or_insert(!msg.reject);
-        match self.voters.election(&self.votes) {
+        match self.election(&self.votes) {
             Election::Won => self.become_leader(now),
             Election::Lost => {
                 self.mark(marks::LOST_ELECTION);
@@ -140,7 +143,9 @@ impl Raft {
         self.quorum_deadline = now.saturating_add(self.settings.election_timeout);
         let next_index = self.log.last_index() + 1;
         let fresh = Progress::new(next_index, self.settings.max_inflight);
-        self.tracker = self.voters.iter().map(|id| (id, fresh.clone())).collect();
+        let members = self.configuration().members();
+        self.tracker = members.into_iter().map(|id| (id, fresh.clone())).collect();
+        self.find_proposed_conf_change();
         // Entries of earlier terms commit with this one (section 5.4.2).
         self.term_start = next_index;
         self.uncommitted_bytes = self.log.bytes(self.commit + 1, next_index);

@@ -11,6 +11,9 @@ impl Raft {
         if self.installing.is_some() {
             return;
         }
+        if self.configuration().voters.incoming.is_empty() {
+            return self.ask_for_first_snapshot(msg.from, msg.commit);
+        }
         if self.contradicts_committed(&msg) {
             return self.mark(marks::IGNORED_CONFLICT_BELOW_COMMIT);
         }

@@ -24,6 +24,7 @@ mod forwards;
 mod inflights;
 mod log;
 pub mod marks;
+mod membership;
 mod message;
 mod output;
 mod prevote;
@@ -38,6 +39,7 @@ mod settings;
 mod snapshots;
 mod transfer;
 
+pub use message::{decode_conf_change, is_conf_change};
 pub use output::Output;
 pub use raft::Raft;
 pub use refusals::{NoLeader, ProposeError, TransferError};

@@ -93,9 +93,23 @@ pub const REFUSED_IN_TRANSFER: &str = "leader.refused_in_transfer";
 pub const REFUSED_UNCOMMITTED_TAIL: &str = "leader.refused_uncommitted_tail";
 /// A node was told to stand for election by somebody whom it does not follow, or cannot.
 pub const IGNORED_TIMEOUT_NOW: &str = "raft.ignored_timeout_now";
+/// A change of membership took effect.
+pub const APPLIED_CONF_CHANGE: &str = "raft.applied_conf_change";
+/// A change of membership was asked of a leader that has committed nothing in its term.
+pub const REFUSED_EARLY_CONF_CHANGE: &str = "leader.refused_early_conf_change";
+/// A change of membership was asked of a leader while another one is under way.
+pub const REFUSED_SECOND_CONF_CHANGE: &str = "leader.refused_second_conf_change";
+/// A leader ends a joint change of membership by itself.
+pub const LEFT_JOINT: &str = "leader.left_joint";
+/// A leader is no voter any more.
+pub const STEPPED_DOWN_ON_REMOVAL: &str = "leader.stepped_down_on_removal";
+/// A node stands for no election before it has applied a committed change of membership.
+pub const WAITED_FOR_CONF_CHANGE: &str = "raft.waited_for_conf_change";
+/// A node that knows no configuration asks its leader for a snapshot.
+pub const ASKED_FOR_SNAPSHOT: &str = "raft.asked_for_snapshot";
 
 /// All of them, in the order in which they stand here.
-pub const ALL: [&str; 46] = [
+pub const ALL: [&str; 53] = [
     CAMPAIGNED,
     POLLED,
     LOST_POLL,
@@ -142,4 +156,11 @@ pub const ALL: [&str; 46] = [
     REFUSED_IN_TRANSFER,
     REFUSED_UNCOMMITTED_TAIL,
     IGNORED_TIMEOUT_NOW,
+    APPLIED_CONF_CHANGE,
+    REFUSED_EARLY_CONF_CHANGE,
+    REFUSED_SECOND_CONF_CHANGE,
+    LEFT_JOINT,
+    STEPPED_DOWN_ON_REMOVAL,
+    WAITED_FOR_CONF_CHANGE,
+    ASKED_FOR_SNAPSHOT,
 ];

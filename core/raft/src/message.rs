@@ -1,7 +1,10 @@
 //! Messages: how they are made, and which of them are nonsense.
 
 use bytes::Bytes;
-use raft_proto::eraftpb::{Entry, EntryType, Message, MessageType};
+use protobuf::Message as _;
+use raft_proto::eraftpb::{
+    ConfChange, ConfChangeSingle, ConfChangeV2, Entry, EntryType, Message, MessageType,
+};
 
 /// No log is this long: indexes beyond are nonsense, and sums with them safe.
 const MAX_INDEX: u64 = u64::MAX >> 1;
@@ -44,6 +47,38 @@ pub(crate) fn proposal(id: u64, data: Bytes) -> Entry {
     }
 }
 
+/// The same for a change of membership.
+pub(crate) fn conf_change(id: u64, change: &ConfChangeV2) -> Entry {
+    let data = change.write_to_bytes();
+    Entry {
+        entry_type: EntryType::EntryConfChangeV2,
+        data: data.expect("a Vec grows as needed").into(),
+        context: encode_id(id),
+        ..Default::default()
+    }
+}
+
+/// Whether an entry changes the membership when it is applied.
+pub fn is_conf_change(entry: &Entry) -> bool {
+    entry.entry_type != EntryType::EntryNormal
+}
+
+/// The change in an entry of either type; `None` if its data is none.
+pub fn decode_conf_change(entry: &Entry) -> Option<ConfChangeV2> {
+    if entry.entry_type == EntryType::EntryConfChangeV2 {
+        return ConfChangeV2::parse_from_bytes(&entry.data).ok();
+    }
+    let mut old = ConfChange::parse_from_bytes(&entry.data).ok()?;
+    let mut change = ConfChangeV2::default();
+    change.changes.push(ConfChangeSingle {
+        change_type: old.change_type,
+        node_id: old.node_id,
+        ..Default::default()
+    });
+    change.context = std::mem::take(&mut old.context);
+    Some(change)
+}
+
 /// Whether a message agrees with itself, whoever sent it.
 pub(crate) fn is_well_formed(msg: &Message) -> bool {
     let in_range = msg.index <= MAX_INDEX && msg.commit <= MAX_INDEX;
@@ -59,7 +94,7 @@ pub(crate) fn is_well_formed(msg: &Message) -> bool {
             }
             MessageType::MsgPropose => {
                 let is_proposal = |entry: &Entry| {
-                    entry.entry_type == EntryType::EntryNormal
+                    (!is_conf_change(entry) || decode_conf_change(entry).is_some())
                         && decode_id(&entry.context).is_some()
                 };
                 !msg.entries.is_empty() && msg.entries.iter().all(is_proposal)

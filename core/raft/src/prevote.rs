@@ -21,7 +21,7 @@ impl Raft {
         self.set_leader(0);
         self.become_follower(now);
         self.poll = Some(BTreeMap::from([(self.settings.id, true)]));
-        for peer in self.peers() {
+        for peer in self.electors() {
             let mut question = message(MessageType::MsgRequestPreVote, peer);
             question.index = self.log.last_index();
             question.log_term = self.log.last_term();
@@ -68,7 +68,7 @@ impl Raft {
 
     fn count_poll(&mut self, now: u64) {
         let Some(poll) = &self.poll else { return };
-        match self.voters.election(poll) {
+        match self.election(poll) {
             Election::Won => self.campaign(now, b""),
             Election::Lost => {
                 self.mark(marks::LOST_POLL);

@@ -1,9 +1,9 @@
 //! Proposals: how entries come into a leader's log.
 
-use crate::message::{decode_id, message, proposal};
+use crate::message::{conf_change, decode_id, message, proposal};
 use crate::{ProposeError, Raft, marks};
 use bytes::Bytes;
-use raft_proto::eraftpb::{Entry, Message, MessageType};
+use raft_proto::eraftpb::{ConfChangeV2, Entry, Message, MessageType};
 use squall_api::Role;
 
 impl Raft {
@@ -37,6 +37,10 @@ impl Raft {
         }
         for entry in msg.entries {
             let id = decode_id(&entry.context).expect("malformed proposals are not handled");
+            if let Some(change) = Raft::forwarded_change(&entry) {
+                self.take_forwarded_change(msg.from, id, &change);
+                continue;
+            }
             let entry = proposal(id, entry.data);
             if self.admit(&entry).is_err() {
                 self.mark(marks::DROPPED_FORWARD);
@@ -47,6 +51,19 @@ impl Raft {
             }
         }
         self.has_news = true;
+    }
+
+    /// A follower forwards a change of membership. It is remembered even if it
+    /// cannot be made now: repeated by the network later, it would surprise.
+    fn take_forwarded_change(&mut self, from: u64, id: u64, change: &ConfChangeV2) {
+        if !self.forwards.is_new(from, id) {
+            self.mark(marks::REPEATED_FORWARD);
+        } else if self
+            .append_conf_change(conf_change(id, change), change)
+            .is_err()
+        {
+            self.mark(marks::DROPPED_FORWARD);
+        }
     }
 
     /// Adds an entry to the leader's own log.
@@ -61,7 +78,7 @@ impl Raft {
 
     /// Whether the leader takes a proposal. One that alone is larger than the
     /// cap is taken when nothing else waits, or it could never be.
-    fn admit(&mut self, entry: &Entry) -> Result<(), ProposeError> {
+    pub(crate) fn admit(&mut self, entry: &Entry) -> Result<(), ProposeError> {
         if self.transfer.is_some() {
             self.mark(marks::REFUSED_IN_TRANSFER);
             return Err(ProposeError::Transferring);

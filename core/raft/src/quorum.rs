@@ -62,11 +62,21 @@ impl Voters {
     /// reached `reached(id)` and everything below. Indexes of logs as well as
     /// rounds of heartbeats are such numbers.
     pub fn agreed(&self, reached: impl Fn(u64) -> u64) -> u64 {
+        self.reached_by(self.quorum(), reached)
+    }
+
+    /// The highest number that `count` voters have reached. No voters agree on
+    /// everything, as in etcd: the empty half of a joint configuration must not
+    /// hold the other one back.
+    pub(crate) fn reached_by(&self, count: usize, reached: impl Fn(u64) -> u64) -> u64 {
         let mut all: Vec<u64> = self.iter().map(reached).collect();
         all.sort_unstable_by(|a, b| b.cmp(a));
-        // No voters agree on everything, as in etcd: the empty half of a joint
-        // configuration must not hold the other one back.
-        all.get(self.quorum() - 1).copied().unwrap_or(u64::MAX)
+        all.get(count - 1).copied().unwrap_or(u64::MAX)
+    }
+
+    /// A planted bug's quorum: of an even number of voters, only half.
+    pub(crate) fn quorum_of_half(&self) -> usize {
+        self.0.len().div_ceil(2).max(1)
     }
 
     /// Where an election with these answers stands. Without voters it is won.

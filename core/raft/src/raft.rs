@@ -1,11 +1,12 @@
 //! The node: its state, and the way in and out.
 
+use crate::confchange::Configuration;
 use crate::durability::Durability;
 use crate::forwards::Forwards;
 use crate::log::Log;
+use crate::membership::Membership;
 use crate::message::{is_forward, is_well_formed};
 use crate::progress::Tracker;
-use crate::quorum::{Joint, Voters};
 use crate::reads::{ForwardedReads, ReadRounds};
 use crate::transfer::{Transfer, is_transfer};
 use crate::{LogBase, Output, Restored, Settings, marks};
@@ -26,7 +27,7 @@ use std::collections::BTreeMap;
 #[derive(Debug)]
 pub struct Raft {
     pub(crate) settings: Settings,
-    pub(crate) voters: Joint,
+    pub(crate) membership: Membership,
     rng: ChaCha8Rng,
 
     pub(crate) term: u64,
@@ -73,6 +74,8 @@ pub struct Raft {
     pub(crate) forwarded: ForwardedReads,
     /// Follower: the snapshot that the state machine is being replaced by.
     pub(crate) installing: Option<LogBase>,
+    /// Its configuration, if it says one.
+    pub(crate) installing_configuration: Option<Configuration>,
 
     pub(crate) out: Output,
     to_self: Vec<Message>,
@@ -83,17 +86,14 @@ impl Raft {
     ///
     /// # Panics
     ///
-    /// If the settings name no id, no timeouts or no voters with the node among
-    /// them, or if `restored` does not [`validate`](Restored::validate): these
-    /// are its owner's to check.
+    /// If the settings name no id or no timeouts, or if `restored` does not
+    /// [`validate`](Restored::validate): these are its owner's to check.
     pub fn new(settings: Settings, restored: Restored, mut rng: ChaCha8Rng, now: u64) -> Raft {
         assert!(settings.id != 0, "node id 0 means nobody");
         assert!(settings.election_timeout > 0 && settings.heartbeat > 0);
-        let voters = Joint::of(Voters::new(settings.voters.iter().copied()));
         assert!(
-            voters.contains(settings.id) && !voters.contains(0),
-            "node {} among voters {:?}",
-            settings.id,
+            !settings.voters.contains(&0),
+            "node id 0 among voters {:?}",
             settings.voters
         );
         if let Err(contradiction) = restored.validate() {
@@ -105,7 +105,10 @@ impl Raft {
             base,
             entries,
             applied,
+            configuration,
         } = restored;
+        let at_birth = || Configuration::of(settings.voters.iter().copied());
+        let configuration = configuration.unwrap_or_else(at_birth);
         let log = Log::new(base, entries);
         let (mut term, mut vote) = (hard_state.term, hard_state.vote);
         // An append reaches the disk before its hard state. If a crash came in
@@ -118,7 +121,7 @@ impl Raft {
         }
         let forwarded = ForwardedReads::new(rng.next_u64());
         let mut raft = Raft {
-            voters,
+            membership: Membership::new(configuration, applied),
             rng,
             term,
             vote,
@@ -146,6 +149,7 @@ impl Raft {
             snapshot_asked: false,
             forwarded,
             installing: None,
+            installing_configuration: None,
             out: Output::default(),
             to_self: Vec::new(),
             settings,
@@ -189,7 +193,7 @@ impl Raft {
     pub fn step(&mut self, now: u64, msg: Message) {
         if msg.to != self.settings.id {
             self.mark(marks::IGNORED_MISADDRESSED);
-        } else if msg.from == self.settings.id || !self.voters.contains(msg.from) {
+        } else if self.is_stranger(&msg) {
             self.mark(marks::IGNORED_STRANGER);
         } else if !is_well_formed(&msg) {
             self.mark(marks::IGNORED_MALFORMED);
@@ -426,10 +430,22 @@ impl Raft {
         self.out.marks.push(name);
     }
 
-    /// Everybody but itself, in ascending order.
-    pub(crate) fn peers(&self) -> Vec<u64> {
-        let me = self.settings.id;
-        self.voters.iter().filter(|id| *id != me).collect()
+    /// Whether nothing can be made of what this sender says. A leader, or who
+    /// wishes to lead, may be a member that this node has not heard of yet;
+    /// those who answer or ask something of it may not.
+    fn is_stranger(&self, msg: &Message) -> bool {
+        let may_be_unknown = matches!(
+            msg.msg_type,
+            MessageType::MsgAppend
+                | MessageType::MsgHeartbeat
+                | MessageType::MsgSnapshot
+                | MessageType::MsgRequestVote
+                | MessageType::MsgRequestPreVote
+                | MessageType::MsgTimeoutNow
+        );
+        msg.from == 0
+            || msg.from == self.settings.id
+            || !(may_be_unknown || self.configuration().contains(msg.from))
     }
 
     /// Draws a new election timeout from `[t, 2t)` and starts it.

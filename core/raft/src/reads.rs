@@ -184,7 +184,7 @@ impl Raft {
             true => started,
             false => self.tracker[&id].acked_round,
         };
-        self.rounds.confirmed = self.voters.agreed(acked);
+        self.rounds.confirmed = self.agreed(acked);
 
         // Before the first commit of its term, a leader does not know what was
         // committed before it came.

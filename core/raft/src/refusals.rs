@@ -1,5 +1,6 @@
 //! Why a node does not do what it is asked.
 
+use crate::confchange::ConfChangeError;
 use std::fmt;
 
 /// A read has nobody to go to: no leader is known.
@@ -23,15 +24,26 @@ pub enum ProposeError {
     Transferring,
     /// Too much waits to be committed: ask again later.
     TooMuchUncommitted,
+    /// The leader has committed nothing in its term yet: ask for the change of
+    /// membership again.
+    NothingCommitted,
+    /// Another change of membership is under way.
+    Changing,
+    /// The configuration cannot be changed so.
+    Impossible(ConfChangeError),
 }
 
 impl fmt::Display for ProposeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        let text = match self {
             ProposeError::NoLeader => "no leader is known",
             ProposeError::Transferring => "leadership is being handed over",
             ProposeError::TooMuchUncommitted => "too many bytes wait to be committed",
-        })
+            ProposeError::NothingCommitted => "the leader has committed nothing in its term yet",
+            ProposeError::Changing => "another change of membership is under way",
+            ProposeError::Impossible(why) => return why.fmt(f),
+        };
+        f.write_str(text)
     }
 }
 

@@ -78,9 +78,11 @@ impl Raft {
     /// tells everybody.
     pub(crate) fn advance_commit(&mut self) -> bool {
         let quorum_has = if self.settings.bugs.has(Bug::AckOnAppend) {
-            self.tracker[&self.settings.id].match_index
+            self.tracker
+                .get(&self.settings.id)
+                .map_or(0, |own| own.match_index)
         } else {
-            self.voters.agreed(|id| self.tracker[&id].match_index)
+            self.agreed(|id| self.tracker[&id].match_index)
         };
         if quorum_has <= self.commit {
             return false;
@@ -96,6 +98,7 @@ impl Raft {
         self.commit = quorum_has;
         self.advance_reads();
         self.broadcast_append();
+        self.leave_joint_if_due();
         true
     }
 
@@ -174,6 +177,9 @@ impl Raft {
     }
 
     fn handle_rejection(&mut self, msg: &Message) {
+        if msg.request_snapshot > 0 {
+            return self.handle_snapshot_request(msg.from);
+        }
         // Terms above the hint's cannot match there either: one round trip for
         // a term, not for an entry.
         let hint = if msg.log_term > 0 {

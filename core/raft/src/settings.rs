@@ -1,5 +1,6 @@
 //! What a Raft node is told when it starts.
 
+use crate::confchange::Configuration;
 use raft_proto::eraftpb::{Entry, HardState};
 use squall_api::Bugs;
 
@@ -8,7 +9,8 @@ use squall_api::Bugs;
 pub struct Settings {
     /// This node's id; never 0.
     pub id: u64,
-    /// The voting members, this one among them.
+    /// The voters at the cluster's birth; none if the node joins it later, and
+    /// learns them from a snapshot.
     pub voters: Vec<u64>,
     /// The shortest election timeout; each one is drawn from `[t, 2t)`.
     pub election_timeout: u64,
@@ -51,6 +53,9 @@ pub struct Restored {
     pub entries: Vec<Entry>,
     /// Index of the last entry whose effects the state machine has.
     pub applied: u64,
+    /// The configuration in force at `applied`; `None` for that of the
+    /// cluster's birth.
+    pub configuration: Option<Configuration>,
 }
 
 impl Restored {

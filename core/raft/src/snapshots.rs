@@ -1,11 +1,12 @@
 //! Snapshots: what a follower gets when the log no longer has what it lacks
 //! (section 7 of the paper).
 
+use crate::confchange::Configuration;
 use crate::message::message;
-use crate::progress::{SentSnapshot, State};
+use crate::progress::{Progress, SentSnapshot, State};
 use crate::{LogBase, Raft, marks};
 use raft_proto::eraftpb::{Message, MessageType, Snapshot};
-use squall_api::Role;
+use squall_api::{Bug, Role};
 
 /// A snapshot that is not acknowledged after so many election timeouts is
 /// given up for lost.
@@ -40,8 +41,8 @@ impl Raft {
             return self.ask_for_snapshot();
         }
         if snapshot.get_metadata().get_conf_state().voters.is_empty() {
-            let voters = self.voters.iter().collect();
-            snapshot.mut_metadata().mut_conf_state().set_voters(voters);
+            let state = self.configuration().to_state();
+            snapshot.mut_metadata().set_conf_state(state);
         }
         let patience = self
             .settings
@@ -67,7 +68,7 @@ impl Raft {
     /// # Panics
     ///
     /// If another snapshot, or none, was to be installed.
-    pub fn snapshot_installed(&mut self, _now: u64, base: LogBase) {
+    pub fn snapshot_installed(&mut self, now: u64, base: LogBase) {
         assert_eq!(
             self.installing,
             Some(base),
@@ -81,6 +82,9 @@ impl Raft {
         self.out.reset = Some(base);
         self.commit = base.index;
         self.delivered = base.index;
+        if let Some(configuration) = self.installing_configuration.take() {
+            self.switch_to(now, base.index, configuration);
+        }
         if self.leader != 0 {
             self.ack_append(self.leader, base.index);
         }
@@ -108,7 +112,28 @@ impl Raft {
         }
         self.mark(marks::INSTALLING_SNAPSHOT);
         self.installing = Some(base);
+        self.installing_configuration = self.told_configuration(&snapshot);
         self.out.install = Some(snapshot);
+    }
+
+    /// A follower that knows no configuration asks for its first snapshot.
+    pub(crate) fn handle_snapshot_request(&mut self, from: u64) {
+        let is_new = |progress: &Progress| {
+            progress.match_index == 0 && !matches!(progress.state, State::Snapshot(_))
+        };
+        if self.tracker.get(&from).is_some_and(is_new) {
+            self.need_snapshot(from);
+        }
+    }
+
+    /// The configuration that a snapshot tells; `None` if it tells none.
+    fn told_configuration(&self, snapshot: &Snapshot) -> Option<Configuration> {
+        let state = snapshot.get_metadata().get_conf_state();
+        let mut configuration = Configuration::from_state(state);
+        if self.settings.bugs.has(Bug::SnapshotForgetsLearners) {
+            configuration.learners.clear();
+        }
+        (!state.voters.is_empty()).then_some(configuration)
     }
 
     /// `to` needs entries that were compacted away.

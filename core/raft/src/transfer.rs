@@ -28,7 +28,7 @@ impl Raft {
         if self.role != Role::Leader {
             return Err(TransferError::NotLeader);
         }
-        if !self.voters.contains(to) {
+        if !self.configuration().voters.contains(to) {
             return Err(TransferError::NoVoter);
         }
         if to == self.settings.id {
@@ -68,7 +68,7 @@ impl Raft {
         let may_lead = self.role == Role::Follower
             && self.leader == msg.from
             && self.installing.is_none()
-            && self.voters.contains(self.settings.id);
+            && self.may_campaign();
         if !may_lead {
             return self.mark(marks::IGNORED_TIMEOUT_NOW);
         }
@@ -82,6 +82,14 @@ impl Raft {
             .transfer
             .is_some_and(|transfer| transfer.deadline <= now)
         {
+            self.abort_transfer();
+        }
+    }
+
+    /// The successor may have been removed, or be no voter any more.
+    pub(crate) fn abort_transfer_to_nobody(&mut self) {
+        let voters = &self.configuration().voters;
+        if self.transfer.is_some_and(|t| !voters.contains(t.to)) {
             self.abort_transfer();
         }
     }

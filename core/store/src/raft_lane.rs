@@ -65,6 +65,7 @@ impl RaftLane {
             base: recovered.base,
             entries: recovered.entries,
             applied: 0,
+            configuration: None,
         };
         let reset = check_applied(&restored, applied)
             .map(|()| restored.reconcile(applied))

@@ -9,7 +9,10 @@ use raft_proto::eraftpb::{Entry, HardState, Message, MessageType, Snapshot};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use squall_api::{Bug, Bugs, Role};
-use squall_raft::{LogBase, Output, Raft, Restored, Settings, TransferError};
+use squall_raft::confchange::Configuration;
+use squall_raft::{
+    LogBase, Output, Raft, Restored, Settings, TransferError, decode_conf_change, is_conf_change,
+};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 
@@ -39,6 +42,11 @@ pub(crate) struct Node {
     pub(crate) state: Entries,
     /// How much of the state a crash leaves.
     state_durable: LogBase,
+    /// The configuration in force since which index.
+    confs: BTreeMap<u64, Configuration>,
+    /// Changes of membership that are committed and not applied.
+    waiting_changes: VecDeque<Entry>,
+    holds_changes: bool,
     /// Snapshots to install, and wishes for one, wait for the test.
     pub(crate) install: Option<Snapshot>,
     pub(crate) want_snapshot: bool,
@@ -155,19 +163,8 @@ impl Cluster {
         };
         for id in cluster.settings.voters.clone() {
             let durable = wals.remove(&id).unwrap_or_default();
-            let node = Node {
-                raft: cluster.open(id, 0, &durable, LogBase::default()),
-                durable,
-                unsynced: VecDeque::new(),
-                state: Entries::new(),
-                state_durable: LogBase::default(),
-                install: None,
-                want_snapshot: false,
-                readable: Vec::new(),
-                refused: Vec::new(),
-                marks: Vec::new(),
-                incarnation: 0,
-            };
+            let voters = Configuration::of(cluster.settings.voters.clone());
+            let node = cluster.born(id, durable, voters);
             cluster.nodes.insert(id, node);
             cluster.settle_output(id);
         }
@@ -175,7 +172,34 @@ impl Cluster {
         cluster
     }
 
-    fn open(&self, id: u64, incarnation: u64, wal: &Wal, applied: LogBase) -> Raft {
+    fn born(&self, id: u64, durable: Wal, configuration: Configuration) -> Node {
+        let confs = BTreeMap::from([(0, configuration)]);
+        Node {
+            raft: self.open(id, 0, &durable, LogBase::default(), &confs),
+            durable,
+            unsynced: VecDeque::new(),
+            state: Entries::new(),
+            state_durable: LogBase::default(),
+            confs,
+            waiting_changes: VecDeque::new(),
+            holds_changes: false,
+            install: None,
+            want_snapshot: false,
+            readable: Vec::new(),
+            refused: Vec::new(),
+            marks: Vec::new(),
+            incarnation: 0,
+        }
+    }
+
+    fn open(
+        &self,
+        id: u64,
+        incarnation: u64,
+        wal: &Wal,
+        applied: LogBase,
+        confs: &BTreeMap<u64, Configuration>,
+    ) -> Raft {
         let mut settings = self.settings.clone();
         settings.id = id;
         let mut restored = Restored {
@@ -183,6 +207,7 @@ impl Cluster {
             base: wal.base,
             entries: wal.entries.clone(),
             applied: 0,
+            configuration: Some(newest(confs, applied.index)),
         };
         restored.reconcile(applied);
         let rng = ChaCha8Rng::seed_from_u64(id * 1_000 + incarnation);
@@ -337,6 +362,34 @@ impl Cluster {
         self.settle_among(&all);
     }
 
+    /// An operator changes the membership: `v4` makes 4 a voter, `l4` a learner,
+    /// `r4` removes it; several go through a joint configuration.
+    pub(crate) fn change(&mut self, id: u64, changes: &str) -> bool {
+        self.tell(&format!("> n{id}: shall change the membership: {changes}"));
+        let now = self.now;
+        let change = tell::parse_change(changes);
+        let refused = self.node(id).raft.propose_conf_change(now, 0, &change);
+        if let Err(why) = refused {
+            self.tell(&format!("    refused: {why}"));
+        }
+        self.settle_output(id);
+        refused.is_ok()
+    }
+
+    /// An empty node starts, which no configuration has yet.
+    pub(crate) fn add_node(&mut self, id: u64) {
+        self.tell(&format!("> n{id}: starts empty"));
+        let node = self.born(id, Wal::default(), Configuration::default());
+        self.nodes.insert(id, node);
+        self.settle_output(id);
+    }
+
+    /// The node applies no change of membership until it is told to.
+    pub(crate) fn hold_changes(&mut self, id: u64, hold: bool) {
+        self.node(id).holds_changes = hold;
+        self.apply_changes(id);
+    }
+
     /// A client proposes at a node.
     pub(crate) fn propose(&mut self, id: u64, proposal: u64) -> bool {
         self.tell(&format!("> n{id}: a client proposes p{proposal}"));
@@ -419,6 +472,10 @@ impl Cluster {
         snapshot.mut_metadata().index = *index;
         snapshot.mut_metadata().term = *term;
         snapshot.data = encode_state(&state);
+        let configuration = newest(&node.confs, *index);
+        snapshot
+            .mut_metadata()
+            .set_conf_state(configuration.to_state());
         node.raft.snapshot_taken(now, snapshot);
         self.tell(&format!("> n{id}: snapshot taken at {index}"));
         self.settle_output(id);
@@ -434,6 +491,8 @@ impl Cluster {
             term: snapshot.get_metadata().term,
         };
         node.state = decode_state(&snapshot.data);
+        let conf_state = snapshot.get_metadata().get_conf_state();
+        node.confs = BTreeMap::from([(base.index, Configuration::from_state(conf_state))]);
         node.state_durable = base;
         node.raft.snapshot_installed(now, base);
         self.tell(&format!("> n{id}: snapshot installed"));
@@ -460,6 +519,8 @@ impl Cluster {
             node.durable.write(&write);
         }
         node.incarnation += 1;
+        node.waiting_changes.clear();
+        node.confs.retain(|at, _| *at <= node.state_durable.index);
         node.install = None;
         node.want_snapshot = false;
         node.state
@@ -472,6 +533,7 @@ impl Cluster {
             base: wal.base,
             entries: wal.entries.clone(),
             applied: 0,
+            configuration: None,
         };
         if restored.reconcile(applied) {
             wal = Wal {
@@ -482,7 +544,8 @@ impl Cluster {
         }
         self.node(id).durable = wal.clone();
         self.invariants.crashed(id);
-        let raft = self.open(id, incarnation, &wal, applied);
+        let confs = self.nodes[&id].confs.clone();
+        let raft = self.open(id, incarnation, &wal, applied, &confs);
         let text = format!(
             "    comes back in term {}, vote {}, with {}",
             raft.term(),
@@ -628,7 +691,11 @@ impl Cluster {
                     entry.index, entry.term
                 ));
             }
-            node.state.insert(entry.index, (entry.term, entry.data));
+            let data = tell::data(&entry);
+            node.state.insert(entry.index, (entry.term, data.into()));
+            if is_conf_change(&entry) {
+                node.waiting_changes.push_back(entry);
+            }
         }
         for (ctx, index) in &readable {
             self.invariants.read_confirmed(id, *ctx, *index);
@@ -645,7 +712,33 @@ impl Cluster {
         }
         self.invariants
             .observe(&node.raft, &node.state, log_changed_from);
+        self.apply_changes(id);
     }
+
+    fn apply_changes(&mut self, id: u64) {
+        let now = self.now;
+        let node = self.node(id);
+        if node.holds_changes {
+            return;
+        }
+        let Some(entry) = node.waiting_changes.pop_front() else {
+            return;
+        };
+        let before = newest(&node.confs, u64::MAX);
+        let change = decode_conf_change(&entry).expect("a change of membership");
+        let after = before.changed(&change).unwrap_or(before);
+        node.confs.insert(entry.index, after.clone());
+        node.raft
+            .configuration_applied(now, entry.index, after.clone());
+        self.tell(&format!("    n{id} is in {after} as of {}", entry.index));
+        self.settle_output(id);
+    }
+}
+
+/// The configuration as of `index`.
+fn newest(confs: &BTreeMap<u64, Configuration>, index: u64) -> Configuration {
+    let newest = confs.range(..=index).next_back();
+    newest.map_or_else(Configuration::default, |(_, conf)| conf.clone())
 }
 
 fn encode_state(state: &Entries) -> Bytes {

@@ -70,7 +70,8 @@ fn assert_ignored(msg: Message, mark: &str) {
 fn misaddressed_and_strangers() {
     let heartbeat = |from, to| message(MessageType::MsgHeartbeat, from, to, 1);
     assert_ignored(heartbeat(1, 9), marks::IGNORED_MISADDRESSED);
-    assert_ignored(heartbeat(9, 2), marks::IGNORED_STRANGER);
+    let ack = message(MessageType::MsgAppendResponse, 9, 1, 1);
+    assert_ignored(ack, marks::IGNORED_STRANGER);
     assert_ignored(heartbeat(2, 2), marks::IGNORED_STRANGER);
 }
 
@@ -185,6 +186,7 @@ fn proposals_that_are_none() {
     let mut change = entry(0, 0);
     change.entry_type = EntryType::EntryConfChange;
     change.context = Bytes::from_static(&[0; 8]);
+    change.data = Bytes::from_static(&[0xff; 3]);
     for nonsense in [
         propose(vec![]),
         propose(vec![entry(0, 0)]),

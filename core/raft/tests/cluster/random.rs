@@ -27,10 +27,17 @@ const NEVER: [&str; 9] = [
 
 /// What takes too long, or too slow an apply lane, for random schedules; each
 /// has a story of its own.
-const TOLD_ELSEWHERE: [&str; 3] = [
+const TOLD_ELSEWHERE: [&str; 10] = [
     marks::SNAPSHOT_TIMED_OUT,
     marks::SNAPSHOT_TOO_OLD,
     marks::REPEATED_FORWARD,
+    marks::APPLIED_CONF_CHANGE,
+    marks::REFUSED_EARLY_CONF_CHANGE,
+    marks::REFUSED_SECOND_CONF_CHANGE,
+    marks::LEFT_JOINT,
+    marks::STEPPED_DOWN_ON_REMOVAL,
+    marks::WAITED_FOR_CONF_CHANGE,
+    marks::ASKED_FOR_SNAPSHOT,
 ];
 
 /// One thing that happens; `pick` chooses whom it happens to.
@@ -352,10 +359,20 @@ fn schedules_reach_every_mark() {
     panic!("never reached: {missing:?}");
 }
 
-/// And they find every planted bug, without being told where to look.
+/// The planted bugs that need no change of membership, disk or state machine.
+const FOUND_BY_CHANCE: [Bug; 6] = [
+    Bug::AckBeforeFsync,
+    Bug::AckOnAppend,
+    Bug::ForgetVote,
+    Bug::HalfQuorum,
+    Bug::UnconfirmedRead,
+    Bug::VoteShorterLog,
+];
+
+/// And they find these, without being told where to look.
 #[test]
 fn schedules_find_every_planted_bug() {
-    for bug in Bug::ALL {
+    for bug in FOUND_BY_CHANCE {
         let mut runner = TestRunner::deterministic();
         let found = (1..=3_000).find(|_| {
             let schedule = schedule().new_tree(&mut runner).unwrap().current();

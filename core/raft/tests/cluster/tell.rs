@@ -1,7 +1,8 @@
 //! Outputs and messages as lines of a story.
 
+use raft_proto::eraftpb::{ConfChangeSingle, ConfChangeTransition, ConfChangeType, ConfChangeV2};
 use raft_proto::eraftpb::{Entry, Message, MessageType};
-use squall_raft::{Output, Raft};
+use squall_raft::{Output, Raft, decode_conf_change, is_conf_change};
 
 /// Compares a cluster's story with its golden file, named after the test.
 macro_rules! assert_story {
@@ -108,6 +109,9 @@ fn body(msg: &Message) -> String {
             entries(&msg.entries),
             msg.commit
         ),
+        MessageType::MsgAppendResponse if msg.request_snapshot > 0 => {
+            "Snapshot requested: no configuration known".into()
+        }
         MessageType::MsgAppendResponse if msg.reject => format!(
             "Append after {} rejected, hint {}/t{}",
             msg.index, msg.reject_hint, msg.log_term
@@ -129,12 +133,57 @@ fn body(msg: &Message) -> String {
     }
 }
 
+/// What an entry says: a proposal's text, or a change of membership in braces.
+pub(crate) fn data(entry: &Entry) -> String {
+    if !is_conf_change(entry) {
+        return String::from_utf8_lossy(&entry.data).into_owned();
+    }
+    let change = decode_conf_change(entry).expect("a change of membership");
+    let single = |c: &ConfChangeSingle| {
+        let kind = match c.change_type {
+            ConfChangeType::AddNode => 'v',
+            ConfChangeType::AddLearnerNode => 'l',
+            ConfChangeType::RemoveNode => 'r',
+        };
+        format!("{kind}{}", c.node_id)
+    };
+    let all: Vec<String> = change.changes.iter().map(single).collect();
+    match change.transition {
+        ConfChangeTransition::Explicit => format!("{{{},explicit}}", all.join(",")),
+        _ => format!("{{{}}}", all.join(",")),
+    }
+}
+
+/// The change that [`data`] shows, with `explicit` last if the joint
+/// configuration shall be left by hand.
+pub(crate) fn parse_change(text: &str) -> ConfChangeV2 {
+    let mut change = ConfChangeV2::default();
+    for word in text.split_whitespace() {
+        if word == "explicit" {
+            change.transition = ConfChangeTransition::Explicit;
+            continue;
+        }
+        let (kind, id) = word.split_at(1);
+        change.changes.push(ConfChangeSingle {
+            change_type: match kind {
+                "v" => ConfChangeType::AddNode,
+                "l" => ConfChangeType::AddLearnerNode,
+                "r" => ConfChangeType::RemoveNode,
+                _ => panic!("no change {word:?}"),
+            },
+            node_id: id.parse().expect("a node id"),
+            ..Default::default()
+        });
+    }
+    change
+}
+
 fn entries(entries: &[Entry]) -> String {
     let entry = |e: &Entry| {
-        let data = std::str::from_utf8(&e.data).unwrap_or("?");
-        let data = if data.is_empty() { "-" } else { data };
+        let data = data(e);
+        let data = if data.is_empty() { "-".into() } else { data };
         match e.index {
-            0 => data.to_owned(),
+            0 => data,
             index => format!("{index}/t{} {data}", e.term),
         }
     };
