@@ -278,7 +278,10 @@ pub(super) fn planted(bugs: &[Bug]) -> Result<Bugs, Complaint> {
 fn required(settings: &Settings, args: &RunArgs) -> Result<Vec<Bug>, Complaint> {
     let bugs = match &settings.must_find {
         _ if !args.bugs.is_empty() => Vec::new(),
-        MustFind::All(_) => Bug::ALL.to_vec(),
+        MustFind::All(_) => {
+            let is_hunted = |bug: &Bug| !hunts::scenarios(*bug).is_empty();
+            Bug::ALL.into_iter().filter(is_hunted).collect()
+        }
         MustFind::Named(names) => names
             .iter()
             .map(|name| bug(name).map_err(|e| Complaint::usage(format!("must_find: {e}"))))
