@@ -80,6 +80,8 @@ mod tests {
             hash: "00".into(),
             checks,
             inconclusive: Vec::new(),
+            suspended: Vec::new(),
+            stops: Vec::new(),
             stats: Stats::default(),
         }
     }

@@ -30,4 +30,4 @@ pub use json::{DOCUMENT, Document};
 pub use screen::screen;
 pub use table::{Column, table};
 pub use timeline::timeline;
-pub use totals::{Counted, Tally, Totals, Unproved};
+pub use totals::{Counted, SuspendedBy, Tally, Totals, Unproved};

@@ -136,6 +136,9 @@ fn counts(out: &mut String, totals: &Totals, width: usize) {
         messages,
         syncs,
         marks: _,
+        faults: _,
+        stops,
+        suspended: _,
     } = totals.all().stats;
     let line = |out: &mut String, name: &str, text: String| {
         wrap(out, &format!("  {name:<9} "), &text, width);
@@ -165,10 +168,17 @@ fn counts(out: &mut String, totals: &Totals, width: usize) {
         out,
         "cluster",
         format!(
-            "{}, {}, {} installed by followers",
+            "{}, {}, {} installed by followers{}",
             plural(elections, "election"),
             plural(restarts, "restart"),
             plural(snapshots_installed, "snapshot"),
+            match stops {
+                0 => String::new(),
+                stops => format!(
+                    "; members stopped {} because their disks failed them",
+                    plural(stops, "time")
+                ),
+            },
         ),
     );
     line(
@@ -316,6 +326,27 @@ fn troubles(out: &mut String, totals: &Totals, width: usize) {
         let left_out = totals.inconclusive.len().saturating_sub(TEXTS_MAX);
         if left_out > 0 {
             let _ = writeln!(out, "  and {left_out} more reasons");
+        }
+    }
+    if !totals.suspended.is_empty() {
+        out.push('\n');
+        let _ = writeln!(out, "{}", paint(UNSURE, "SUSPENDED, which is neither pass nor fail"));
+        for suspended in totals.suspended.iter().take(TEXTS_MAX) {
+            let broken = match suspended.would_fail {
+                0 => String::new(),
+                n => format!(", {n} of which would have failed"),
+            };
+            let text = format!(
+                "{} in {}: {}{broken}",
+                plural(suspended.checks, "check"),
+                plural(suspended.runs, "run"),
+                suspended.why
+            );
+            wrap(out, "  - ", &text, width);
+        }
+        let left_out = totals.suspended.len().saturating_sub(TEXTS_MAX);
+        if left_out > 0 {
+            let _ = writeln!(out, "  and for {left_out} more reasons");
         }
     }
     for warning in totals.warnings.iter().take(TEXTS_MAX) {

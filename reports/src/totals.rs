@@ -2,7 +2,7 @@
 
 use crate::event::{Finding, Finished, Hunted, Replayed, RunVerdict, Started, SweepEvent};
 use serde::Serialize;
-use squall_record::{Stats, Verdict};
+use squall_record::{Stats, Suspended, Verdict};
 
 /// How many different findings are kept. Of further kinds only the number is
 /// known, so that a sweep of any length stays small.
@@ -26,6 +26,8 @@ pub struct Totals {
     pub hunts: Vec<Hunted>,
     /// Why runs proved nothing: each kind of reason, and which runs gave it.
     pub inconclusive: Vec<Unproved>,
+    /// Checks that were not asked for, by what took away what they rest on.
+    pub suspended: Vec<SuspendedBy>,
     /// Runs whose second run differed, as `scenario@seed`.
     pub nondeterministic: Vec<String>,
     /// Runs that were run twice.
@@ -57,6 +59,19 @@ pub struct Unproved {
     pub runs: u64,
     /// The first of them, as `scenario@seed`.
     pub first: String,
+}
+
+/// Checks that one kind of fault suspended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SuspendedBy {
+    /// Which fault, and what it did: in the first of the runs.
+    pub why: String,
+    /// In how many runs.
+    pub runs: u64,
+    /// How many checks, in all of them.
+    pub checks: u64,
+    /// How many of them would have failed.
+    pub would_fail: u64,
 }
 
 /// The counts of one scenario, or of all.
@@ -131,6 +146,7 @@ impl Totals {
         }
         tally.stats.add(stats);
 
+        self.take_suspended(&run.summary.suspended);
         match run.reproduced {
             Some(true) => self.reproduced += 1,
             Some(false) => {
@@ -147,6 +163,35 @@ impl Totals {
                 self.take_reason(reason, format!("{name}@{}", run.summary.seed));
             }
         }
+    }
+
+    fn take_suspended(&mut self, suspended: &[Suspended]) {
+        let Some(first) = suspended.first() else {
+            return;
+        };
+        let kind = |why: &str| why.replace(|c: char| c.is_ascii_digit(), "");
+        let known = self
+            .suspended
+            .iter()
+            .position(|by| kind(&by.why) == kind(&first.why));
+        let at = match known {
+            Some(at) => at,
+            None if self.suspended.len() < TEXTS_MAX => {
+                self.suspended.push(SuspendedBy {
+                    why: first.why.clone(),
+                    runs: 0,
+                    checks: 0,
+                    would_fail: 0,
+                });
+                self.suspended.len() - 1
+            }
+            None => return,
+        };
+        let by = &mut self.suspended[at];
+        by.runs += 1;
+        by.checks += suspended.len() as u64;
+        let would_fail = suspended.iter().filter(|s| s.would_fail.is_some());
+        by.would_fail += would_fail.count() as u64;
     }
 
     fn take_reason(&mut self, reason: String, run: String) {

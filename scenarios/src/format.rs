@@ -20,9 +20,12 @@ mod validate;
 mod write;
 
 pub use diagnostic::Diagnostic;
-pub use fault::{CrashDisk, Fault, FaultAction, Partition, Repeat};
+pub use fault::{
+    ACTIONS, ClientWay, CrashDisk, Cut, DiskSpec, FAULT_FIELDS, Fault, FaultAction, FaultKind, Latency,
+    LinkSpec, Moment, Partition, Region, Repeat, Way,
+};
 pub use scenario::{
-    After, CheckSpec, ClockConfig, ClusterConfig, DiskConfig, Expect, Keys, LinkConfig, Mix,
+    After, CheckSpec, ClockConfig, ClusterConfig, Damage, DiskConfig, Expect, Keys, LinkConfig, Mix,
     SCHEMA, Scenario, Skew, Workload,
 };
 pub use selector::Selector;

@@ -9,6 +9,7 @@
 //! - [`sweep`]: many runs on several threads, reported as if on one;
 //! - [`isolate`]: runs in processes of their own, which may die;
 //! - [`rundir`]: what a run leaves behind;
+//! - [`marks`]: the named points of the code, at which faults can set in;
 //! - [`hunts`]: which scenario finds which planted bug;
 //! - [`commit`]: what is checked out, from which seeds can be derived;
 //! - [`cli`]: the command line over all of it.
@@ -20,6 +21,7 @@ pub mod format;
 pub mod hunts;
 pub mod isolate;
 pub mod library;
+pub mod marks;
 mod panics;
 pub mod plan;
 pub mod rundir;

@@ -5,15 +5,22 @@
 //! Every draw is keyed by the seed and the fault's label, never taken from one
 //! shared sequence: a fault that is removed changes nothing about the others.
 
+mod action;
+mod disk;
+mod link;
 mod schedule;
 mod select;
+mod text;
 
-pub use schedule::{Action, Fired, Schedule, ScheduleError};
+pub use action::{Action, Links};
+pub use disk::DiskAction;
+pub use link::{Delay, LinkAction};
+pub use schedule::{Fired, Schedule, ScheduleError};
 pub use select::Cluster;
 
 use crate::draw::{Draw, hash};
 use crate::format::{
-    Between, CrashDisk, Duration, Fault, FaultAction, Partition, Scenario, Selector,
+    Between, DiskSpec, Duration, Fault, FaultAction, Moment, Partition, Scenario, SignedDuration, Size,
 };
 use select::Picker;
 use serde::{Deserialize, Serialize};
@@ -46,49 +53,38 @@ pub struct PlannedFault {
     pub number: u32,
     /// Its label; a repeated fault carries the same one each time.
     pub label: String,
-    /// When it sets in, in nanoseconds from the start of the load.
-    pub at: u64,
+    /// When it sets in.
+    pub at: Onset,
     /// After how many nanoseconds it ends (a crash: the process starts again);
     /// `None` if only the healing at the end undoes it.
     pub lasts: Option<u64>,
-    /// What it does.
-    pub action: PlannedAction,
+    /// What it does: every range is drawn, and holds one value.
+    pub action: FaultAction,
     key: FaultKey,
 }
 
-/// What a fault does, with its amounts drawn and its roles still open.
+/// When a planned fault sets in.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PlannedAction {
-    /// Messages between some nodes are lost.
-    Partition(Partition),
-    /// Syncs take `delay` nanoseconds longer.
-    FsyncStall {
-        /// Whose disk.
-        node: Selector,
-        /// Nanoseconds.
-        delay: u64,
+pub enum Onset {
+    /// So many nanoseconds after the start of the load.
+    At(u64),
+    /// When a mark is passed, the how many-th time since the start of the load.
+    Mark {
+        /// Its name.
+        name: String,
+        /// From 1.
+        nth: u64,
     },
-    /// The process stands still.
-    Pause {
-        /// Whose.
-        node: Selector,
-    },
-    /// The process is killed.
-    Crash {
-        /// Whose.
-        node: Selector,
-        /// What becomes of unsynced data.
-        disk: CrashDisk,
-    },
-    /// The clocks go wrong.
-    ClockSkew {
-        /// Whose.
-        node: Selector,
-        /// By how many nanoseconds the wall clock jumps.
-        wall_step: i64,
-        /// By how many millionths the clocks run fast.
-        drift_ppm: i64,
-    },
+}
+
+impl Onset {
+    /// The time, in nanoseconds from the start of the load, if it is one.
+    pub const fn time(&self) -> Option<u64> {
+        match self {
+            Onset::At(time) => Some(*time),
+            Onset::Mark { .. } => None,
+        }
+    }
 }
 
 /// What a fault's draws are keyed by, besides the seed.
@@ -108,6 +104,19 @@ impl FaultKey {
     fn between(self, stream: &str, range: Between<Duration>) -> u64 {
         self.draw(stream).between(range.min.ns(), range.max.ns())
     }
+
+    fn duration(self, stream: &str, range: Between<Duration>) -> Between<Duration> {
+        Between::exactly(Duration::from_ns(self.between(stream, range)))
+    }
+
+    fn size(self, stream: &str, range: Between<Size>) -> Between<Size> {
+        let bytes = (self.draw(stream)).between(range.min.bytes(), range.max.bytes());
+        Between::exactly(Size::from_bytes(bytes))
+    }
+
+    fn number(self, stream: &str, range: Between<u64>) -> Between<u64> {
+        Between::exactly(self.draw(stream).between(range.min, range.max))
+    }
 }
 
 impl Plan {
@@ -120,7 +129,8 @@ impl Plan {
             .flat_map(|fault| draw_fault(fault, seed))
             .collect();
         // Stable: faults that set in at one time keep the file's order.
-        faults.sort_by_key(|fault| fault.at);
+        // Those at marks come last: nobody knows when they do.
+        faults.sort_by_key(|fault| fault.at.time().unwrap_or(u64::MAX));
         for (number, fault) in faults.iter_mut().enumerate() {
             fault.number = number as u32;
         }
@@ -136,34 +146,78 @@ impl PlannedFault {
     /// somebody. `at` is true time in nanoseconds since the start of the run.
     pub fn fire(&self, at: u64, cluster: &impl Cluster) -> Fired {
         let mut picker = Picker::new(cluster, self.key.draw("fault.pick"));
+        let mut nodes = self.action.node().map(|node| picker.select(node));
+        if self.action.is_damage() {
+            let mut draw = self.key.draw("fault.damage");
+            nodes = nodes.map(|nodes| picker.damageable(nodes, &mut draw));
+        }
+        let nodes = nodes.unwrap_or_default();
         let action = match &self.action {
-            PlannedAction::Partition(partition) => Action::Partition {
-                cut: picker.cut(partition),
+            FaultAction::Partition(Partition { cut, flap }) => Action::Partition {
+                form: cut.name().to_owned(),
+                cut: picker.cut(cut),
+                flap: flap.map(|flap| flap.min.ns()),
             },
-            PlannedAction::FsyncStall { node, delay } => Action::FsyncStall {
-                nodes: picker.select(node),
-                delay: *delay,
+            FaultAction::Link { way, what } => Action::Link {
+                links: picker.way(way),
+                what: LinkAction::of(what),
             },
-            PlannedAction::Pause { node } => Action::Pause {
-                nodes: picker.select(node),
+            FaultAction::Clog(way) => Action::Clog {
+                links: picker.way(way),
             },
-            PlannedAction::Crash { node, disk } => Action::Crash {
-                nodes: picker.select(node),
+            FaultAction::Hold(way) => Action::Hold {
+                links: picker.way(way),
+            },
+            FaultAction::ClientLink { way, delay, .. } => Action::ClientLink {
+                nodes,
+                way: way.name().to_owned(),
+                delay: (*delay).into(),
+            },
+            FaultAction::ClientCut { way, .. } => Action::ClientCut {
+                nodes,
+                way: way.name().to_owned(),
+            },
+            FaultAction::ClientReset { .. } => Action::ClientReset { nodes },
+            FaultAction::Disk { what, .. } => Action::Disk {
+                nodes,
+                what: DiskAction::of(what),
+            },
+            FaultAction::Pause { .. } => Action::Pause { nodes },
+            FaultAction::SlowCpu { factor, .. } => Action::SlowCpu {
+                nodes,
+                factor: factor.min,
+            },
+            FaultAction::Stop { .. } => Action::Stop { nodes },
+            FaultAction::Crash { disk, again_at, .. } => Action::Crash {
+                nodes,
                 disk: *disk,
+                again_at: again_at.map(|at| at.min),
             },
-            PlannedAction::ClockSkew {
-                node,
+            FaultAction::Wipe { .. } => Action::Wipe { nodes },
+            FaultAction::ClockSkew {
                 wall_step,
                 drift_ppm,
+                ..
             } => Action::ClockSkew {
-                nodes: picker.select(node),
-                wall_step: *wall_step,
+                nodes,
+                wall_step: wall_step.ns(),
                 drift_ppm: *drift_ppm,
             },
+            FaultAction::ClockFreeze { .. } => Action::ClockFreeze { nodes },
+            FaultAction::ClockStep { by, .. } => Action::ClockStep {
+                nodes,
+                by: by.min.ns(),
+            },
+        };
+        let mark = match &self.at {
+            Onset::At(_) => None,
+            Onset::Mark { name, nth } => Some(format!("{name}#{nth}")),
         };
         Fired {
             number: self.number,
             label: self.label.clone(),
+            repetition: self.key.repetition,
+            mark,
             at,
             lasts: self.lasts,
             action,
@@ -194,14 +248,24 @@ fn draw_fault(fault: &Fault, seed: u64) -> Vec<PlannedFault> {
             fault: hash(&fault.label),
             repetition,
         };
-        onset += match &fault.repeat {
-            Some(repeat) if repetition > 0 => key.between("fault.every", repeat.every),
-            _ => key.between("fault.at", fault.at),
+        let at = match (&fault.at, &fault.repeat) {
+            (Moment::Mark { name, nth }, _) => Onset::Mark {
+                name: name.clone(),
+                nth: *nth,
+            },
+            (Moment::Time(_), Some(repeat)) if repetition > 0 => {
+                onset += key.between("fault.every", repeat.every);
+                Onset::At(onset)
+            }
+            (Moment::Time(at), _) => {
+                onset = key.between("fault.at", *at);
+                Onset::At(onset)
+            }
         };
         planned.push(PlannedFault {
             number: 0, // Numbered by time, once all faults are drawn.
             label: fault.label.clone(),
-            at: onset,
+            at,
             lasts: fault.lasts.map(|lasts| key.between("fault.for", lasts)),
             action: draw_action(&fault.action, key),
             key,
@@ -210,27 +274,58 @@ fn draw_fault(fault: &Fault, seed: u64) -> Vec<PlannedFault> {
     planned
 }
 
-fn draw_action(action: &FaultAction, key: FaultKey) -> PlannedAction {
-    match action {
-        FaultAction::Partition(partition) => PlannedAction::Partition(partition.clone()),
-        FaultAction::FsyncStall { node, delay } => PlannedAction::FsyncStall {
-            node: node.clone(),
-            delay: key.between("fault.delay", *delay),
-        },
-        FaultAction::Pause { node } => PlannedAction::Pause { node: node.clone() },
-        FaultAction::Crash { node, disk } => PlannedAction::Crash {
-            node: node.clone(),
-            disk: *disk,
-        },
-        FaultAction::ClockSkew {
-            node,
-            wall_step,
-            drift_ppm,
-        } => PlannedAction::ClockSkew {
-            node: node.clone(),
-            wall_step: wall_step.ns(),
-            drift_ppm: *drift_ppm,
-        },
+/// The action with every range drawn.
+fn draw_action(action: &FaultAction, key: FaultKey) -> FaultAction {
+    let mut action = action.clone();
+    match &mut action {
+        FaultAction::Partition(partition) => {
+            if let Some(flap) = &mut partition.flap {
+                *flap = key.duration("fault.flap", *flap);
+            }
+        }
+        FaultAction::Disk { what, .. } => draw_disk(what, key),
+        FaultAction::SlowCpu { factor, .. } => *factor = key.number("fault.factor", *factor),
+        FaultAction::Crash {
+            again_at: Some(at), ..
+        } => *at = key.number("fault.again_at", *at),
+        FaultAction::ClockStep { by, .. } => {
+            let mut draw = key.draw("fault.by");
+            let ns = draw.between_signed(by.min.ns(), by.max.ns());
+            *by = Between::exactly(SignedDuration::from_ns(ns));
+        }
+        // Distributions are drawn from for each message.
+        FaultAction::Link { .. }
+        | FaultAction::Clog(_)
+        | FaultAction::Hold(_)
+        | FaultAction::ClientLink { .. }
+        | FaultAction::ClientCut { .. }
+        | FaultAction::ClientReset { .. }
+        | FaultAction::Pause { .. }
+        | FaultAction::Stop { .. }
+        | FaultAction::Crash { again_at: None, .. }
+        | FaultAction::Wipe { .. }
+        | FaultAction::ClockSkew { .. }
+        | FaultAction::ClockFreeze { .. } => {}
+    }
+    action
+}
+
+fn draw_disk(what: &mut DiskSpec, key: FaultKey) {
+    match what {
+        DiskSpec::FsyncStall { delay } | DiskSpec::SlowDisk { delay, .. } => {
+            *delay = key.duration("fault.delay", *delay);
+        }
+        DiskSpec::Throttle { rate } => *rate = key.size("fault.rate", *rate),
+        DiskSpec::DiskFull { room } => *room = key.size("fault.room", *room),
+        DiskSpec::BitRot { sectors, .. } | DiskSpec::LatentError { sectors, .. } => {
+            *sectors = key.number("fault.sectors", *sectors);
+        }
+        DiskSpec::LostName { names, .. } => *names = key.number("fault.names", *names),
+        DiskSpec::WriteError { .. }
+        | DiskSpec::FsyncError { .. }
+        | DiskSpec::FsyncLie { .. }
+        | DiskSpec::ReadFlip { .. }
+        | DiskSpec::MisdirectedWrite { .. } => {}
     }
 }
 
@@ -306,15 +401,17 @@ mod tests {
         const S: u64 = 1_000_000_000;
         for seed in 0..50 {
             let plan = plan(&[BASE, CRASHES, STALL], seed);
-            assert!(plan.faults.is_sorted_by_key(|fault| fault.at));
+            assert!(plan.faults.is_sorted_by_key(|fault| fault.at.time()));
             for (i, fault) in plan.faults.iter().enumerate() {
                 assert_eq!(fault.number, i as u32);
             }
             let crashes = of(&plan, "crashes");
-            assert!((S..=2 * S).contains(&crashes[0].at));
-            for pair in crashes.windows(2) {
-                assert!((2 * S..=3 * S).contains(&(pair[1].at - pair[0].at)));
-                assert_ne!(pair[0].lasts, pair[1].lasts, "each repetition draws afresh");
+            let at = |i: usize| crashes[i].at.time().unwrap();
+            assert!((S..=2 * S).contains(&at(0)));
+            for i in 1..crashes.len() {
+                assert!((2 * S..=3 * S).contains(&(at(i) - at(i - 1))));
+                let (this, last) = (crashes[i].lasts, crashes[i - 1].lasts);
+                assert_ne!(this, last, "each repetition draws afresh");
             }
             for clock in &plan.clocks {
                 assert!(clock.offset_ns.abs() <= 50_000_000);

@@ -281,6 +281,8 @@ fn panicked(scenario: &Scenario, seed: u64, bugs: Bugs, failure: &RunFailure) ->
             verdict: Verdict::Fail(Box::new(witness)),
         }],
         inconclusive: Vec::new(),
+        suspended: Vec::new(),
+        stops: Vec::new(),
         stats: Stats::default(),
     }
 }

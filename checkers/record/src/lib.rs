@@ -16,6 +16,6 @@ pub use chain::{Checkpoint, Part, PartKind, Traced, Window};
 pub use event::{DropReason, Event, FaultPhase, Kind, RunPhase};
 pub use history::{FORMAT, FormatVersion, HistoryError, read_history, write_history};
 pub use op::{Op, Outcome, Target, Why};
-pub use run::{Run, Stats, Summary};
+pub use run::{FaultCount, Run, Stats, Stop, Summary, Suspended};
 pub use squall_api::{Code, Request as Call, Response as Ret, Status};
 pub use verdict::{Check, Fact, Fingerprint, Reason, Verdict, Witness, seconds};

@@ -22,8 +22,52 @@ pub struct Summary {
     /// Why the run proves nothing, if it does not: a fault that never fired,
     /// too few operations. Such a run is inconclusive even if all checks pass.
     pub inconclusive: Vec<String>,
+    /// Checks that are neither passed nor failed, because a fault took away
+    /// what they rest on.
+    #[serde(default)]
+    pub suspended: Vec<Suspended>,
+    /// Members that stopped by themselves, as they should under their faults.
+    #[serde(default)]
+    pub stops: Vec<Stop>,
     /// What was counted.
     pub stats: Stats,
+}
+
+/// A check that was not asked for, because a fault took away what it rests on:
+/// a disk that lied, or damage beyond what a majority survives.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Suspended {
+    /// Its name.
+    pub check: String,
+    /// Since when, in true nanoseconds. What the check had seen until then
+    /// still counts.
+    pub since: u64,
+    /// Which fault, and what it did.
+    pub why: String,
+    /// What it would have said, if it would have failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub would_fail: Option<String>,
+}
+
+/// A member that stopped by itself for a reason that its faults give it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stop {
+    /// When, in true nanoseconds.
+    pub t: u64,
+    /// Which member.
+    pub node: u64,
+    /// Why.
+    pub reason: String,
+}
+
+/// What faults of one kind came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FaultCount {
+    /// How often one set in.
+    pub set_in: u64,
+    /// How often it did something: to a message, an operation of a disk, a
+    /// process, a clock, a connection.
+    pub hits: u64,
 }
 
 impl Summary {
@@ -73,6 +117,12 @@ pub struct Stats {
     pub syncs: u64,
     /// How often each named point of the code was passed.
     pub marks: BTreeMap<String, u64>,
+    /// What faults came to, by kind.
+    pub faults: BTreeMap<String, FaultCount>,
+    /// Members that stopped by themselves, as they should under their faults.
+    pub stops: u64,
+    /// Checks that were suspended.
+    pub suspended: u64,
 }
 
 impl Stats {
@@ -96,6 +146,9 @@ impl Stats {
             messages,
             syncs,
             marks,
+            faults,
+            stops,
+            suspended,
         } = other;
         self.simulated_ns += simulated_ns;
         self.events += events;
@@ -113,6 +166,13 @@ impl Stats {
         self.snapshots_installed += snapshots_installed;
         self.messages += messages;
         self.syncs += syncs;
+        self.stops += stops;
+        self.suspended += suspended;
+        for (kind, count) in faults {
+            let sum = self.faults.entry(kind.clone()).or_default();
+            sum.set_in += count.set_in;
+            sum.hits += count.hits;
+        }
         for (mark, n) in marks {
             *self.marks.entry(mark.clone()).or_default() += n;
         }

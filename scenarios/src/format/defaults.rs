@@ -1,7 +1,7 @@
 //! What a scenario means by what it leaves out.
 
 use super::{
-    Between, ClockConfig, ClusterConfig, DiskConfig, Duration, Keys, LinkConfig, Mix, Ratio,
+    Between, ClockConfig, ClusterConfig, Damage, DiskConfig, Duration, Keys, Latency, LinkConfig, Mix, Ratio,
     SignedDuration, Size, Skew, Workload,
 };
 
@@ -18,6 +18,7 @@ impl Default for ClusterConfig {
             wal_segment: Size::from_bytes(64 << 20),
             backend_commit_interval: Duration::from_ms(100),
             backend_commit_entries: 10_000,
+            damage: Damage::default(),
             link: LinkConfig::default(),
             disk: DiskConfig::default(),
             clock: ClockConfig::default(),
@@ -29,10 +30,10 @@ impl Default for LinkConfig {
     /// A good local network.
     fn default() -> LinkConfig {
         LinkConfig {
-            latency: Between {
+            latency: Latency::Uniform(Between {
                 min: Duration::from_ns(200_000),
                 max: Duration::from_ns(2_000_000),
-            },
+            }),
             loss: Ratio::default(),
             duplicate: Ratio::default(),
             reorder: false,

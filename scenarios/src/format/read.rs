@@ -3,12 +3,9 @@
 use super::document::{Document, Entry, Node, Problem, Value};
 use super::fields::{Fields, Read, unknown, wrong_kind};
 use super::{
-    After, Between, CheckSpec, ClockConfig, ClusterConfig, CrashDisk, DiskConfig, Duration, Expect,
-    Fault, FaultAction, Keys, LinkConfig, Mix, Partition, Ratio, Repeat, SCHEMA, Scenario,
-    Selector, SignedDuration, Skew, Workload,
+    After, CheckSpec, ClockConfig, ClusterConfig, Damage, DiskConfig, Expect, Fault, Keys, LinkConfig,
+    Mix, Ratio, SCHEMA, Scenario, Skew, Workload, fault,
 };
-
-const ACTIONS: [&str; 5] = ["partition", "fsync_stall", "pause", "crash", "clock_skew"];
 
 /// Reads everything, and says everything that is wrong.
 pub(super) fn scenario(doc: &Document) -> Result<Scenario, Vec<Problem>> {
@@ -23,7 +20,7 @@ pub(super) fn scenario(doc: &Document) -> Result<Scenario, Vec<Problem>> {
     let tags = keep(&mut problems, fields.or("tags", Vec::new()));
     let cluster = keep(&mut problems, cluster(fields.entry("cluster")));
     let workload = keep(&mut problems, workload(fields.entry("workload")));
-    let faults = list(&mut problems, fields.entry("fault"), "fault", fault);
+    let faults = list(&mut problems, fields.entry("fault"), "fault", fault::read);
     let checks = list(&mut problems, fields.entry("check"), "check", check);
     let expects = list(&mut problems, fields.entry("expect"), "expect", expect);
     let (Some(name), Some(about), Some(tags), Some(cluster), Some(workload)) =
@@ -120,6 +117,7 @@ fn cluster(entry: Option<&Entry>) -> Result<ClusterConfig, Problem> {
         "wal_segment",
         "backend_commit_interval",
         "backend_commit_entries",
+        "damage",
         "link",
         "disk",
         "clock",
@@ -141,10 +139,22 @@ fn cluster(entry: Option<&Entry>) -> Result<ClusterConfig, Problem> {
             .or("backend_commit_interval", default.backend_commit_interval)?,
         backend_commit_entries: fields
             .or("backend_commit_entries", default.backend_commit_entries)?,
+        damage: fields.or("damage", default.damage)?,
         link: fields.or("link", default.link)?,
         disk: fields.or("disk", default.disk)?,
         clock: fields.or("clock", default.clock)?,
     })
+}
+
+impl Read for Damage {
+    fn read(node: &Node) -> Result<Damage, Problem> {
+        let text = String::read(node)?;
+        let found = Damage::ALL.into_iter().find(|damage| damage.name() == text);
+        found.ok_or_else(|| {
+            let place = node.place.part(&text, 0..text.len());
+            unknown("extent of damage", &text, "", &Damage::ALL.map(Damage::name), &place)
+        })
+    }
 }
 
 impl Read for LinkConfig {
@@ -265,182 +275,6 @@ impl Read for Mix {
             delete_range: fields.or("delete_range", 0)?,
             range: fields.or("range", 0)?,
             serializable_get: fields.or("serializable_get", 0)?,
-        })
-    }
-}
-
-fn fault(node: &Node) -> Result<Fault, Problem> {
-    const KEYS: &[&str] = &[
-        "at",
-        "for",
-        "label",
-        "repeat",
-        "partition",
-        "fsync_stall",
-        "pause",
-        "crash",
-        "clock_skew",
-    ];
-    let fields = Fields::open(node, "`fault`", KEYS)?;
-    let mut actions = fields
-        .entries()
-        .iter()
-        .filter(|entry| ACTIONS.contains(&entry.key.as_str()));
-    let Some(entry) = actions.next() else {
-        let expected = format!("expected one of {}", ACTIONS.join(", "));
-        return Err(Problem::new(
-            &fields.node().place,
-            "this fault does nothing",
-            expected,
-        ));
-    };
-    if let Some(second) = actions.next() {
-        return Err(Problem::new(
-            &second.place,
-            format!(
-                "this fault does two things: `{}` and `{}`",
-                entry.key, second.key
-            ),
-            "expected one action; write two [[fault]] tables",
-        ));
-    }
-    let (action, restart_after) = action(&entry.key, &entry.node)?;
-    let lasts = match (fields.entry("for"), &action) {
-        (Some(entry), FaultAction::Crash { .. }) => {
-            return Err(Problem::new(
-                &entry.place,
-                "a crash has no `for`",
-                "expected `restart_after` inside `crash`",
-            ));
-        }
-        (None, FaultAction::Crash { .. }) => restart_after,
-        (None, _) => {
-            return Err(fields
-                .missing("for")
-                .note("it says how long the fault lasts"));
-        }
-        (Some(_), _) => fields.optional("for")?,
-    };
-    Ok(Fault {
-        label: fields.or("label", String::new())?,
-        at: fields.required("at")?,
-        lasts,
-        repeat: fields.optional("repeat")?,
-        action,
-    })
-}
-
-/// The action of that key; for a crash, also when the process starts again.
-fn action(key: &str, node: &Node) -> Result<(FaultAction, Option<Between<Duration>>), Problem> {
-    let action = match key {
-        "partition" => FaultAction::Partition(Partition::read(node)?),
-        "fsync_stall" => {
-            let fields = Fields::open(node, "`fsync_stall`", &["node", "delay"])?;
-            FaultAction::FsyncStall {
-                node: fields.required("node")?,
-                delay: fields.required("delay")?,
-            }
-        }
-        "pause" => {
-            let fields = Fields::open(node, "`pause`", &["node"])?;
-            FaultAction::Pause {
-                node: fields.required("node")?,
-            }
-        }
-        "crash" => {
-            let fields = Fields::open(node, "`crash`", &["node", "disk", "restart_after"])?;
-            let action = FaultAction::Crash {
-                node: fields.required("node")?,
-                disk: fields.or("disk", CrashDisk::Kept)?,
-            };
-            return Ok((action, fields.optional("restart_after")?));
-        }
-        _ => {
-            let fields = Fields::open(node, "`clock_skew`", &["node", "wall_step", "drift_ppm"])?;
-            FaultAction::ClockSkew {
-                node: fields.required("node")?,
-                wall_step: fields.or("wall_step", SignedDuration::default())?,
-                drift_ppm: fields.or("drift_ppm", 0)?,
-            }
-        }
-    };
-    Ok((action, None))
-}
-
-impl Read for Partition {
-    fn read(node: &Node) -> Result<Partition, Problem> {
-        const KEYS: &[&str] = &["from", "to", "isolate", "halves", "split"];
-        const FORMS: &str = "expected { from, to }, { isolate }, { halves = true } or { split }";
-        let fields = Fields::open(node, "`partition`", KEYS)?;
-        let keys: Vec<&str> = fields.entries().iter().map(|e| e.key.as_str()).collect();
-        match keys[..] {
-            ["from", "to"] | ["to", "from"] => Ok(Partition::OneWay {
-                from: fields.required("from")?,
-                to: fields.required("to")?,
-            }),
-            ["from"] => Err(fields.missing("to")),
-            ["to"] => Err(fields.missing("from")),
-            ["isolate"] => Ok(Partition::Isolate(fields.required("isolate")?)),
-            ["halves"] if fields.required::<bool>("halves")? => Ok(Partition::Halves),
-            ["split"] => split(&fields.entry("split").expect("it is the only key").node),
-            ["halves"] => Err(Problem::new(
-                &node.place,
-                "this partition cuts nothing",
-                FORMS,
-            )),
-            [] => Err(Problem::new(
-                &node.place,
-                "this partition cuts nothing",
-                FORMS,
-            )),
-            _ => Err(Problem::new(
-                &node.place,
-                "this is not one partition",
-                FORMS,
-            )),
-        }
-    }
-}
-
-fn split(node: &Node) -> Result<Partition, Problem> {
-    match &node.value {
-        Value::Array(sides) if sides.len() == 2 => {
-            let side = |i: usize| Selector::read(&sides[i]).map_err(|p| p.named("split"));
-            Ok(Partition::Split(side(0)?, side(1)?))
-        }
-        _ => Err(Problem::new(
-            &node.place,
-            "a split has two sides",
-            "expected such as [\"leader\", \"others\"] or [[\"n1\", \"n2\"], [\"n3\"]]",
-        )),
-    }
-}
-
-impl Read for CrashDisk {
-    fn read(node: &Node) -> Result<CrashDisk, Problem> {
-        const ALL: [CrashDisk; 3] = [CrashDisk::Kept, CrashDisk::Lost, CrashDisk::TornWrite];
-        let text = String::read(node)?;
-        let found = ALL.into_iter().find(|disk| disk.name() == text);
-        let names = ALL.map(CrashDisk::name);
-        found.ok_or_else(|| {
-            let what = "fate of unsynced data";
-            unknown(
-                what,
-                &text,
-                "",
-                &names,
-                &node.place.part(&text, 0..text.len()),
-            )
-        })
-    }
-}
-
-impl Read for Repeat {
-    fn read(node: &Node) -> Result<Repeat, Problem> {
-        let fields = Fields::open(node, "`repeat`", &["every", "times"])?;
-        Ok(Repeat {
-            every: fields.required("every")?,
-            times: fields.required("times")?,
         })
     }
 }

@@ -1,7 +1,7 @@
 //! What a scenario says, once it has been read: plain values, every default
 //! filled in.
 
-use super::{Between, Duration, Fault, Ratio, SignedDuration, Size};
+use super::{Between, Duration, Fault, Latency, Ratio, SignedDuration, Size};
 use squall_api::Config;
 
 /// The format that this build reads: the key `schema` of a scenario file.
@@ -49,6 +49,8 @@ pub struct ClusterConfig {
     pub backend_commit_interval: Duration,
     /// ... or when this many entries are waiting.
     pub backend_commit_entries: u64,
+    /// Whose disks may be damaged.
+    pub damage: Damage,
     /// Links between members.
     pub link: LinkConfig,
     /// Every member's disk.
@@ -74,11 +76,34 @@ impl ClusterConfig {
     }
 }
 
+/// `cluster.damage`: whose disks faults may destroy or falsify.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Damage {
+    /// Those of a minority, which the seed draws for the whole run: what a
+    /// majority holds survives.
+    #[default]
+    Minority,
+    /// Anybody's: the invariants that rest on disks are suspended.
+    Unrestricted,
+}
+
+impl Damage {
+    pub(super) const ALL: [Damage; 2] = [Damage::Minority, Damage::Unrestricted];
+
+    /// As it is written.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Damage::Minority => "minority",
+            Damage::Unrestricted => "unrestricted",
+        }
+    }
+}
+
 /// `cluster.link`: what a message between two members meets, per direction.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LinkConfig {
     /// One-way delay, drawn for each message.
-    pub latency: Between<Duration>,
+    pub latency: Latency,
     /// The share of messages that never arrive.
     pub loss: Ratio,
     /// The share of messages that arrive twice.

@@ -17,6 +17,8 @@ pub enum Selector {
     Followers,
     /// `random`: one running node.
     Random,
+    /// `random(2)`: so many nodes, running ones first.
+    RandomOf(u64),
     /// `random(follower)`: one running node that does not lead.
     RandomFollower,
     /// `minority`: the largest number that is no majority, drawn at random.
@@ -27,20 +29,24 @@ pub enum Selector {
     Others,
     /// `all`: everyone.
     All,
+    /// `here`: the member that passed the mark at which the fault sets in.
+    Here,
 }
 
 impl Selector {
     /// Every role, as it is written.
-    pub const ROLES: [&'static str; 9] = [
+    pub const ROLES: [&'static str; 11] = [
         "leader",
         "follower",
         "followers",
         "random",
         "random(follower)",
+        "random(2)",
         "minority",
         "majority",
         "others",
         "all",
+        "here",
     ];
 }
 
@@ -57,11 +63,13 @@ impl fmt::Display for Selector {
             Selector::Follower => "follower",
             Selector::Followers => "followers",
             Selector::Random => "random",
+            Selector::RandomOf(count) => return write!(f, "random({count})"),
             Selector::RandomFollower => "random(follower)",
             Selector::Minority => "minority",
             Selector::Majority => "majority",
             Selector::Others => "others",
             Selector::All => "all",
+            Selector::Here => "here",
         })
     }
 }
@@ -102,7 +110,11 @@ fn role(text: &str, node: &Node) -> Result<Selector, Problem> {
         "majority" => Selector::Majority,
         "others" => Selector::Others,
         "all" => Selector::All,
+        "here" => Selector::Here,
         _ => {
+            if let Some(count) = drawn(text) {
+                return Ok(Selector::RandomOf(count));
+            }
             let place = node.place.part(text, 0..text.len());
             let problem = unknown("selector", text, "", &Selector::ROLES, &place);
             return Err(problem.note("or a node such as \"n2\", or a list of them"));
@@ -117,6 +129,12 @@ fn read_id(node: &Node) -> Result<u64, Problem> {
             .ok_or_else(|| Problem::new(&node.place, format!("`{text}` is no node"), expected)),
         _ => Err(wrong_kind(node, "a node such as \"n2\"")),
     }
+}
+
+/// `random(2)` is 2.
+fn drawn(text: &str) -> Option<u64> {
+    let count = text.strip_prefix("random(")?.strip_suffix(')')?;
+    count.parse().ok().filter(|count| *count > 0)
 }
 
 /// `n2` is 2.

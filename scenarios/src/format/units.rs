@@ -239,6 +239,27 @@ impl std::str::FromStr for Size {
     }
 }
 
+impl Written for u64 {
+    const EXPECTED: &'static str = "a number, or a range such as \"1..40\"";
+
+    fn from_text(text: &str) -> Result<u64, Misread> {
+        text.parse().map_err(|_| {
+            Misread::new(
+                0..text.len(),
+                format!("`{text}` is no number"),
+                format!("expected {}", u64::EXPECTED),
+            )
+        })
+    }
+
+    fn from_other(node: &Node) -> Result<u64, Problem> {
+        match node.value {
+            Value::Integer(_) => u64::read(node),
+            _ => Err(wrong_kind(node, u64::EXPECTED)),
+        }
+    }
+}
+
 impl Written for i64 {
     const EXPECTED: &'static str = "an integer, or a range such as \"-100..100\"";
 

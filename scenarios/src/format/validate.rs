@@ -3,7 +3,7 @@
 
 use super::document::{Document, Problem, Step};
 use super::fields::unknown;
-use super::{After, Between, CheckSpec, Expect, Fault, FaultAction, Partition, Scenario, Selector};
+use super::{After, Between, CheckSpec, Expect, Scenario, Selector, fault};
 
 /// The most members that a cluster may have: raft groups are small, and
 /// etcd advises 7 at most.
@@ -21,7 +21,7 @@ pub(super) fn validate(doc: &Document, scenario: &Scenario) -> Vec<Problem> {
     check.cluster();
     check.workload();
     for (i, fault) in scenario.faults.iter().enumerate() {
-        check.fault(i, fault);
+        fault::check(&mut check, i, fault);
     }
     check.labels();
     check.checks();
@@ -29,14 +29,15 @@ pub(super) fn validate(doc: &Document, scenario: &Scenario) -> Vec<Problem> {
     check.problems
 }
 
-struct Checker<'a> {
+/// Collects what is wrong.
+pub(super) struct Checker<'a> {
     doc: &'a Document,
-    scenario: &'a Scenario,
+    pub(super) scenario: &'a Scenario,
     problems: Vec<Problem>,
 }
 
 impl Checker<'_> {
-    fn wrong(
+    pub(super) fn wrong(
         &mut self,
         path: &[Step<'_>],
         message: impl Into<String>,
@@ -104,7 +105,7 @@ impl Checker<'_> {
         }
     }
 
-    fn drift(&mut self, path: &[Step<'_>], ppm: i64) {
+    pub(super) fn drift(&mut self, path: &[Step<'_>], ppm: i64) {
         if ppm.unsigned_abs() > DRIFT_PPM_MAX.unsigned_abs() {
             let message = format!("a clock that drifts by {ppm} ppm is no clock");
             let expected = format!("expected -{DRIFT_PPM_MAX} to {DRIFT_PPM_MAX}");
@@ -161,153 +162,8 @@ impl Checker<'_> {
         }
     }
 
-    fn fault(&mut self, i: usize, fault: &Fault) {
-        let at = |key| [Step::Key("fault"), Step::Index(i), Step::Key(key)];
-        self.fault_times(i, fault);
-        match &fault.action {
-            FaultAction::Partition(partition) => self.partition(i, partition),
-            FaultAction::FsyncStall { node, delay } => {
-                self.selector(i, "fsync_stall", "node", node);
-                if delay.max.ns() == 0 {
-                    let path = [at("fsync_stall").as_slice(), &[Step::Key("delay")]].concat();
-                    self.wrong(&path, "a stall of 0 is no stall", "expected more than 0");
-                }
-            }
-            FaultAction::Pause { node } => self.selector(i, "pause", "node", node),
-            FaultAction::Crash { node, .. } => self.selector(i, "crash", "node", node),
-            FaultAction::ClockSkew {
-                node,
-                wall_step,
-                drift_ppm,
-            } => {
-                self.selector(i, "clock_skew", "node", node);
-                let path = [at("clock_skew").as_slice(), &[Step::Key("drift_ppm")]].concat();
-                self.drift(&path, *drift_ppm);
-                if wall_step.ns() == 0 && *drift_ppm == 0 {
-                    let expected = "expected a `wall_step` or a `drift_ppm`";
-                    self.wrong(&at("clock_skew"), "this skews no clock", expected);
-                }
-            }
-        }
-    }
-
-    fn fault_times(&mut self, i: usize, fault: &Fault) {
-        let at = |key| [Step::Key("fault"), Step::Index(i), Step::Key(key)];
-        let run_for = self.scenario.workload.run_for;
-        if let Some(lasts) = fault.lasts
-            && lasts.max.ns() == 0
-        {
-            let message = "a fault that lasts no time is no fault";
-            match fault.action {
-                // A process may well start again at once.
-                FaultAction::Crash { .. } => {}
-                _ => self.wrong(&at("for"), message, "expected more than 0"),
-            }
-        }
-        if fault.at.max >= run_for {
-            let message = format!("this fault comes after the load has ended, at {run_for}");
-            let expected = "expected a time before `run_for`";
-            self.wrong(&at("at"), message, expected);
-            return;
-        }
-        let Some(repeat) = &fault.repeat else { return };
-        if !(1..=1_000).contains(&repeat.times) {
-            let message = format!("a fault cannot come {} times", repeat.times);
-            let path = [at("repeat").as_slice(), &[Step::Key("times")]].concat();
-            self.wrong(&path, message, "expected 1 to 1000");
-            return;
-        }
-        let rest = repeat
-            .every
-            .max
-            .ns()
-            .saturating_mul(u64::from(repeat.times) - 1);
-        let last = fault.at.max.ns().saturating_add(rest);
-        if last >= run_for.ns() {
-            let last = super::Duration::from_ns(last);
-            let message =
-                format!("the last repetition may come at {last}, after the load has ended");
-            let expected = format!("expected all of them before `run_for`, which is {run_for}");
-            self.wrong(&at("repeat"), message, expected);
-        }
-    }
-
-    fn partition(&mut self, i: usize, partition: &Partition) {
-        let at = [Step::Key("fault"), Step::Index(i), Step::Key("partition")];
-        if self.scenario.cluster.nodes == 1 {
-            let message = "there is nothing to cut in a cluster of one node";
-            self.wrong(&at, message, "expected a larger cluster");
-            return;
-        }
-        match partition {
-            Partition::OneWay { from, to } => {
-                self.side(i, &[Step::Key("from")], from);
-                self.side(i, &[Step::Key("to")], to);
-                self.sides(&at, from, to);
-            }
-            Partition::Isolate(selector) => {
-                let all = match selector {
-                    Selector::Nodes(nodes) => nodes.len() as u64 == self.scenario.cluster.nodes,
-                    Selector::Others => {
-                        self.wrong(
-                            &[at.as_slice(), &[Step::Key("isolate")]].concat(),
-                            "`others` has no other side here",
-                            "expected a node or a role",
-                        );
-                        return;
-                    }
-                    selector => *selector == Selector::All,
-                };
-                self.side(i, &[Step::Key("isolate")], selector);
-                if all {
-                    let message = "isolating everyone cuts nothing";
-                    self.wrong(&at, message, "expected some of the nodes");
-                }
-            }
-            Partition::Halves => {}
-            Partition::Split(one, other) => {
-                self.side(i, &[Step::Key("split"), Step::Index(0)], one);
-                self.side(i, &[Step::Key("split"), Step::Index(1)], other);
-                self.sides(&at, one, other);
-            }
-        }
-    }
-
-    /// Two sides of one partition.
-    fn sides(&mut self, at: &[Step<'_>], one: &Selector, other: &Selector) {
-        if one == other && !matches!(one, Selector::Random | Selector::RandomFollower) {
-            let message = format!("both sides of this partition are `{one}`");
-            self.wrong(at, message, "expected two different sides");
-        }
-    }
-
-    fn side(&mut self, i: usize, within: &[Step<'_>], selector: &Selector) {
-        let at = [Step::Key("fault"), Step::Index(i), Step::Key("partition")];
-        self.nodes(&[at.as_slice(), within].concat(), selector);
-    }
-
-    /// The selector of an action that is no partition.
-    fn selector(&mut self, i: usize, action: &str, key: &str, selector: &Selector) {
-        let at = [
-            Step::Key("fault"),
-            Step::Index(i),
-            Step::Key(action),
-            Step::Key(key),
-        ];
-        if *selector == Selector::Others {
-            let expected = "expected `followers`, or another role";
-            self.wrong(
-                &at,
-                "`others` only means something in a partition",
-                expected,
-            );
-        } else {
-            self.nodes(&at, selector);
-        }
-    }
-
     /// That a selector finds somebody in a cluster of this size.
-    fn nodes(&mut self, at: &[Step<'_>], selector: &Selector) {
+    pub(super) fn nodes(&mut self, at: &[Step<'_>], selector: &Selector) {
         let nodes = self.scenario.cluster.nodes;
         if nodes == 0 {
             return; // Said already: a cluster cannot have 0 nodes.
@@ -323,6 +179,7 @@ impl Checker<'_> {
             }
             Selector::Follower | Selector::Followers | Selector::RandomFollower => 2,
             Selector::Minority => 3,
+            Selector::RandomOf(count) => *count,
             _ => 1,
         };
         if nodes < least {

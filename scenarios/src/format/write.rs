@@ -1,8 +1,6 @@
 //! From a [`Scenario`] back to a file: every default and label written out.
 
-use super::{
-    After, CheckSpec, Expect, Fault, FaultAction, Partition, SCHEMA, Scenario, Selector, Skew,
-};
+use super::{After, CheckSpec, Expect, SCHEMA, Scenario, Selector, Skew, fault};
 use std::fmt::{self, Write};
 
 /// The scenario as TOML.
@@ -23,7 +21,7 @@ fn write(out: &mut String, scenario: &Scenario) -> fmt::Result {
     scenario
         .faults
         .iter()
-        .try_for_each(|fault| write_fault(out, fault))?;
+        .try_for_each(|fault| fault::write(out, fault))?;
     scenario
         .checks
         .iter()
@@ -54,10 +52,11 @@ fn write_cluster(out: &mut String, scenario: &Scenario) -> fmt::Result {
         "backend_commit_entries = {}",
         cluster.backend_commit_entries
     )?;
+    writeln!(out, "damage = \"{}\"", cluster.damage.name())?;
     let link = &cluster.link;
     writeln!(
         out,
-        "link = {{ latency = \"{}\", loss = {:?}, duplicate = {:?}, reorder = {} }}",
+        "link = {{ latency = {}, loss = {:?}, duplicate = {:?}, reorder = {} }}",
         link.latency,
         link.loss.get(),
         link.duplicate.get(),
@@ -102,62 +101,6 @@ fn write_workload(out: &mut String, scenario: &Scenario) -> fmt::Result {
     writeln!(out, "run_for = \"{}\"", workload.run_for)
 }
 
-fn write_fault(out: &mut String, fault: &Fault) -> fmt::Result {
-    writeln!(out, "\n[[fault]]")?;
-    writeln!(out, "label = {}", quote(&fault.label))?;
-    writeln!(out, "at = \"{}\"", fault.at)?;
-    let crash = matches!(fault.action, FaultAction::Crash { .. });
-    if let (Some(lasts), false) = (fault.lasts, crash) {
-        writeln!(out, "for = \"{lasts}\"")?;
-    }
-    if let Some(repeat) = &fault.repeat {
-        writeln!(
-            out,
-            "repeat = {{ every = \"{}\", times = {} }}",
-            repeat.every, repeat.times
-        )?;
-    }
-    write!(out, "{} = ", fault.action.key())?;
-    match &fault.action {
-        FaultAction::Partition(partition) => write_partition(out, partition)?,
-        FaultAction::FsyncStall { node, delay } => {
-            write!(out, "{{ node = {}, delay = \"{delay}\" }}", toml(node))?;
-        }
-        FaultAction::Pause { node } => write!(out, "{{ node = {} }}", toml(node))?,
-        FaultAction::Crash { node, disk } => {
-            write!(out, "{{ node = {}, disk = \"{}\"", toml(node), disk.name())?;
-            if let Some(down) = fault.lasts {
-                write!(out, ", restart_after = \"{down}\"")?;
-            }
-            out.push_str(" }");
-        }
-        FaultAction::ClockSkew {
-            node,
-            wall_step,
-            drift_ppm,
-        } => write!(
-            out,
-            "{{ node = {}, wall_step = \"{wall_step}\", drift_ppm = {drift_ppm} }}",
-            toml(node)
-        )?,
-    }
-    out.push('\n');
-    Ok(())
-}
-
-fn write_partition(out: &mut String, partition: &Partition) -> fmt::Result {
-    match partition {
-        Partition::OneWay { from, to } => {
-            write!(out, "{{ from = {}, to = {} }}", toml(from), toml(to))
-        }
-        Partition::Isolate(selector) => write!(out, "{{ isolate = {} }}", toml(selector)),
-        Partition::Halves => write!(out, "{{ halves = true }}"),
-        Partition::Split(one, other) => {
-            write!(out, "{{ split = [{}, {}] }}", toml(one), toml(other))
-        }
-    }
-}
-
 fn write_check(out: &mut String, check: &CheckSpec) -> fmt::Result {
     writeln!(out, "\n[[check]]")?;
     match check {
@@ -197,7 +140,7 @@ fn write_expect(out: &mut String, expect: &Expect) -> fmt::Result {
     }
 }
 
-fn toml(selector: &Selector) -> String {
+pub(super) fn toml(selector: &Selector) -> String {
     match selector {
         Selector::Nodes(nodes) if nodes.len() != 1 => {
             let names: Vec<_> = nodes.iter().map(|n| format!("\"n{n}\"")).collect();
@@ -207,6 +150,6 @@ fn toml(selector: &Selector) -> String {
     }
 }
 
-fn quote(text: &str) -> String {
+pub(super) fn quote(text: &str) -> String {
     toml::Value::String(text.into()).to_string()
 }

@@ -2,10 +2,11 @@
 //! be followed again without the RNG.
 
 use super::NodeClock;
-use crate::format::{CrashDisk, Diagnostic};
+use super::action::Action;
+use crate::draw::hash;
+use crate::format::Diagnostic;
 use serde::{Deserialize, Serialize};
 use squall_record::FormatVersion;
-use std::fmt;
 
 /// The version of the schedule format that this build writes. Anything newer
 /// is refused: a field that a reader ignores would make another replay.
@@ -13,7 +14,7 @@ const VERSION: FormatVersion = FormatVersion { major: 1, minor: 0 };
 const FORMAT: &str = "squall-schedule";
 
 /// The faults of one run as they fired: what `schedule.toml` holds.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Schedule {
     /// The scenario's name.
     pub scenario: String,
@@ -26,13 +27,22 @@ pub struct Schedule {
 }
 
 /// One fault as it fired.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fired {
     /// Its number in the plan that it came from.
     pub number: u32,
     /// Its label.
     pub label: String,
+    /// How often a fault of this label had come before. Label and repetition
+    /// are what the draws of links and disks under this fault are keyed by.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub repetition: u64,
+    /// The mark at which it set in, as `NAME#N`. Who follows the schedule waits
+    /// for the mark again: a time would not tell before or after which effect
+    /// of the same moment it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<String>,
     /// When it set in: true nanoseconds since the start of the run.
     #[serde(rename = "at_ns")]
     pub at: u64,
@@ -44,155 +54,25 @@ pub struct Fired {
     pub action: Action,
 }
 
-/// What a fault did, to which nodes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Action {
-    /// Messages from the first to the second of each pair were lost.
-    Partition {
-        /// Directed links, sorted.
-        cut: Vec<(u64, u64)>,
-    },
-    /// Syncs took longer.
-    FsyncStall {
-        /// On these nodes.
-        nodes: Vec<u64>,
-        /// By so many nanoseconds.
-        #[serde(rename = "delay_ns")]
-        delay: u64,
-    },
-    /// Processes stood still.
-    Pause {
-        /// On these nodes.
-        nodes: Vec<u64>,
-    },
-    /// Processes were killed.
-    Crash {
-        /// On these nodes.
-        nodes: Vec<u64>,
-        /// What became of unsynced data.
-        disk: CrashDisk,
-    },
-    /// Clocks went wrong.
-    ClockSkew {
-        /// On these nodes.
-        nodes: Vec<u64>,
-        /// By how many nanoseconds the wall clock jumped.
-        #[serde(rename = "wall_step_ns")]
-        wall_step: i64,
-        /// By how many millionths the clocks ran fast.
-        drift_ppm: i64,
-    },
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_first(repetition: &u64) -> bool {
+    *repetition == 0
 }
 
-impl Action {
-    /// The nodes it is about: sorted, each once. For a partition, everyone at
-    /// either end of a link that was cut.
-    pub fn nodes(&self) -> Vec<u64> {
-        let mut nodes = match self {
-            Action::Partition { cut } => cut.iter().flat_map(|(f, t)| [*f, *t]).collect(),
-            Action::FsyncStall { nodes, .. }
-            | Action::Pause { nodes }
-            | Action::Crash { nodes, .. }
-            | Action::ClockSkew { nodes, .. } => nodes.clone(),
-        };
-        nodes.sort_unstable();
-        nodes.dedup();
-        nodes
+impl Fired {
+    /// What the simulated world knows it by. It does not depend on what other
+    /// faults there are: to remove one leaves the draws of the others in place.
+    pub fn world_number(&self) -> u32 {
+        let mixed = hash(&self.label)
+            .wrapping_add(self.repetition)
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (mixed >> 32) as u32
     }
-}
 
-/// What a fault did, in a line: `partition n1 | n2 n3`.
-impl fmt::Display for Action {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Action::Partition { cut } => write_cut(f, cut),
-            Action::FsyncStall { nodes, delay } => {
-                write!(f, "fsync stall {} by {}", Names(nodes), About(*delay))
-            }
-            Action::Pause { nodes } => write!(f, "pause {}", Names(nodes)),
-            Action::Crash { nodes, disk } => {
-                let fate = match disk {
-                    CrashDisk::Kept => "kept",
-                    CrashDisk::Lost => "lost",
-                    CrashDisk::TornWrite => "torn",
-                };
-                write!(f, "crash {}, unsynced data {fate}", Names(nodes))
-            }
-            Action::ClockSkew {
-                nodes,
-                wall_step,
-                drift_ppm,
-            } => {
-                let sign = if *wall_step < 0 { '-' } else { '+' };
-                let step = About(wall_step.unsigned_abs());
-                write!(
-                    f,
-                    "clock skew {}: wall {sign}{step}, drift {drift_ppm:+} ppm",
-                    Names(nodes)
-                )
-            }
-        }
-    }
-}
-
-/// Nanoseconds as people say them, to a tenth of the unit: `250.1ms`. The
-/// schedule's own fields are exact.
-struct About(u64);
-
-impl fmt::Display for About {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (unit, name) = match self.0 {
-            0..1_000 => return write!(f, "{}ns", self.0),
-            1_000..1_000_000 => (1_000, "us"),
-            1_000_000..1_000_000_000 => (1_000_000, "ms"),
-            _ => (1_000_000_000, "s"),
-        };
-        match (self.0 / unit, self.0 % unit * 10 / unit) {
-            (whole, 0) => write!(f, "{whole}{name}"),
-            (whole, tenth) => write!(f, "{whole}.{tenth}{name}"),
-        }
-    }
-}
-
-/// `n1 n2`.
-struct Names<'a>(&'a [u64]);
-
-impl fmt::Display for Names<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, node) in self.0.iter().enumerate() {
-            write!(f, "{}n{node}", if i == 0 { "" } else { " " })?;
-        }
-        Ok(())
-    }
-}
-
-/// Two groups where the links are all those between two groups, else each link.
-fn write_cut(f: &mut fmt::Formatter<'_>, cut: &[(u64, u64)]) -> fmt::Result {
-    let lost_from = |node: u64| -> Vec<u64> {
-        let links = cut.iter().filter(|(from, _)| *from == node);
-        links.map(|(_, to)| *to).collect()
-    };
-    f.write_str("partition")?;
-    let Some(&(first, _)) = cut.first() else {
-        return f.write_str(" nothing");
-    };
-    let right = lost_from(first);
-    let left: Vec<u64> = {
-        let mut from: Vec<u64> = cut.iter().map(|(from, _)| *from).collect();
-        from.dedup();
-        from.retain(|node| lost_from(*node) == right);
-        from
-    };
-    let one_way = left.len() * right.len();
-    let both_ways = right.iter().all(|node| lost_from(*node) == left);
-    if cut.len() == one_way {
-        write!(f, " {} -> {}", Names(&left), Names(&right))
-    } else if cut.len() == 2 * one_way && both_ways {
-        write!(f, " {} | {}", Names(&left), Names(&right))
-    } else {
-        cut.iter()
-            .try_for_each(|(from, to)| write!(f, " n{from}->n{to}"))
+    /// The mark at which it set in, and the how many-th time.
+    pub fn mark(&self) -> Option<(&str, u64)> {
+        let (name, nth) = self.mark.as_deref()?.rsplit_once('#')?;
+        Some((name, nth.parse().ok()?))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Roles become nodes: how a selector is resolved at the moment a fault fires.
 
 use crate::draw::Draw;
-use crate::format::{Partition, Selector};
+use crate::format::{Cut, Selector, Way};
 
 /// What the planner asks of a living cluster when a fault fires.
 pub trait Cluster {
@@ -12,13 +12,25 @@ pub trait Cluster {
     fn leader(&self) -> Option<u64>;
     /// Whether the node's process runs. Picks prefer those that do.
     fn running(&self, node: u64) -> bool;
+    /// Whether the node's disk may be destroyed or falsified.
+    fn damageable(&self, node: u64) -> bool {
+        let _ = node;
+        true
+    }
+    /// The node that passed the mark at which the fault fires, if it fires at
+    /// one.
+    fn here(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// Resolves the selectors of one fault.
 pub(super) struct Picker {
     nodes: Vec<u64>,
     running: Vec<u64>,
+    damageable: Vec<u64>,
     leader: u64,
+    here: Option<u64>,
     draw: Draw,
 }
 
@@ -29,6 +41,8 @@ impl Picker {
         let running = nodes.iter().copied().filter(|n| cluster.running(*n));
         Picker {
             running: running.collect(),
+            damageable: nodes.iter().copied().filter(|n| cluster.damageable(*n)).collect(),
+            here: cluster.here(),
             // Nobody has led yet: a fault on the leader still has to fire.
             leader: cluster.leader().unwrap_or(1),
             nodes,
@@ -45,6 +59,8 @@ impl Picker {
             Selector::Follower => vec![self.followers_running_first()[0]],
             Selector::Followers => without(&self.nodes, &[self.leader]),
             Selector::Random => self.pick(1),
+            Selector::RandomOf(count) => self.pick(*count as usize),
+            Selector::Here => vec![self.here.unwrap_or(self.leader)],
             Selector::RandomFollower => {
                 let running = without(&self.running, &[self.leader]);
                 let among = if running.is_empty() {
@@ -62,35 +78,77 @@ impl Picker {
         }
     }
 
-    /// The directed links that `partition` cuts now: sorted.
-    pub(super) fn cut(&mut self, partition: &Partition) -> Vec<(u64, u64)> {
-        let (from, to, both_ways) = match partition {
-            Partition::OneWay { from, to } => {
+    /// Those of `chosen` whose disks may be damaged; if none may, one that may,
+    /// drawn with `draw`.
+    pub(super) fn damageable(&self, mut chosen: Vec<u64>, draw: &mut Draw) -> Vec<u64> {
+        chosen.retain(|node| self.damageable.contains(node));
+        if chosen.is_empty() && !self.damageable.is_empty() {
+            let at = draw.below(self.damageable.len() as u64) as usize;
+            chosen.push(self.damageable[at]);
+        }
+        chosen
+    }
+
+    /// The directed links that a partition cuts now: sorted.
+    pub(super) fn cut(&mut self, cut: &Cut) -> Vec<(u64, u64)> {
+        let (one, other) = match cut {
+            Cut::OneWay { from, to } => {
                 let (from, to) = self.sides(from, to);
-                (from, to, false)
+                return links(&from, &to, false);
             }
-            Partition::Isolate(inside) => {
+            Cut::Isolate(inside) => {
                 let inside = self.select(inside);
                 let outside = without(&self.nodes, &inside);
-                (inside, outside, true)
+                (inside, outside)
             }
-            Partition::Halves => {
+            Cut::Halves => {
                 let half = self.pick(self.nodes.len() / 2);
                 let rest = without(&self.nodes, &half);
-                (half, rest, true)
+                (half, rest)
             }
-            Partition::Split(one, other) => {
-                let (one, other) = self.sides(one, other);
-                (one, other, true)
+            Cut::Split(one, other) => self.sides(one, other),
+            Cut::Bridge(bridge) => {
+                let bridge = self.select(bridge);
+                let mut rest = without(&self.nodes, &bridge);
+                self.draw.shuffle_front(&mut rest, usize::MAX);
+                let other = rest.split_off(rest.len() / 2);
+                (rest, other)
             }
+            Cut::Ring => return self.ring(),
+            Cut::Partial(share) => return self.partial(share.get()),
         };
-        let mut cut: Vec<(u64, u64)> = pairs(&from, &to);
-        if both_ways {
-            cut.extend(pairs(&to, &from));
-        }
-        cut.sort_unstable();
-        cut.dedup();
+        links(&one, &other, true)
+    }
+
+    /// The directed links of a way: sorted.
+    pub(super) fn way(&mut self, way: &Way) -> Vec<(u64, u64)> {
+        let (from, to) = self.sides(&way.from, &way.to);
+        links(&from, &to, way.both_ways)
+    }
+
+    /// Everybody hears two neighbours only.
+    fn ring(&mut self) -> Vec<(u64, u64)> {
+        let mut order = self.nodes.clone();
+        self.draw.shuffle_front(&mut order, usize::MAX);
+        let n = order.len();
+        let neighbours = |(from, to): &(u64, u64)| {
+            let at = |node| order.iter().position(|other| *other == node).unwrap_or(0);
+            let apart = at(*from).abs_diff(at(*to));
+            apart == 1 || apart + 1 == n
+        };
+        let mut cut = links(&self.nodes, &self.nodes, false);
+        cut.retain(|link| !neighbours(link));
         cut
+    }
+
+    /// A share of all directed links, at least one.
+    fn partial(&mut self, share: f64) -> Vec<(u64, u64)> {
+        let mut all = links(&self.nodes, &self.nodes, false);
+        let count = (share * all.len() as f64).round().max(1.0) as usize;
+        self.draw.shuffle_front(&mut all, count);
+        all.truncate(count);
+        all.sort_unstable();
+        all
     }
 
     /// Two sides, of which one may be the `others`.
@@ -136,9 +194,16 @@ fn without(nodes: &[u64], taken: &[u64]) -> Vec<u64> {
     left
 }
 
-fn pairs(from: &[u64], to: &[u64]) -> Vec<(u64, u64)> {
-    let all = from.iter().flat_map(|f| to.iter().map(|t| (*f, *t)));
-    all.filter(|(f, t)| f != t).collect()
+/// The links from each to each, sorted.
+fn links(from: &[u64], to: &[u64], both_ways: bool) -> Vec<(u64, u64)> {
+    let pairs = from.iter().flat_map(|f| to.iter().map(|t| (*f, *t)));
+    let mut links: Vec<_> = pairs.filter(|(f, t)| f != t).collect();
+    if both_ways {
+        links.extend(links.clone().into_iter().map(|(f, t)| (t, f)));
+    }
+    links.sort_unstable();
+    links.dedup();
+    links
 }
 
 #[cfg(test)]
@@ -215,23 +280,23 @@ mod tests {
     fn partitions_become_directed_links() {
         let cut = |partition| picker(Some(2), &[], 0).cut(&partition);
         assert_eq!(
-            cut(Partition::OneWay {
+            cut(Cut::OneWay {
                 from: Selector::Leader,
                 to: Selector::Others
             }),
             [(2, 1), (2, 3), (2, 4), (2, 5)]
         );
         assert_eq!(
-            cut(Partition::OneWay {
+            cut(Cut::OneWay {
                 from: Selector::Others,
                 to: Selector::Leader
             }),
             [(1, 2), (3, 2), (4, 2), (5, 2)]
         );
-        assert_eq!(cut(Partition::Isolate(Selector::Leader)).len(), 8);
-        assert_eq!(cut(Partition::Halves).len(), 12);
+        assert_eq!(cut(Cut::Isolate(Selector::Leader)).len(), 8);
+        assert_eq!(cut(Cut::Halves).len(), 12);
         assert_eq!(
-            cut(Partition::Split(
+            cut(Cut::Split(
                 Selector::Nodes(vec![1]),
                 Selector::Nodes(vec![4, 5])
             )),

@@ -1,20 +1,22 @@
 //! The verdicts on a run, and whether it proves anything.
 
 use super::story::Ending;
-use super::watch::Watch;
+use super::suspend::{may_stop, suspend};
+use super::tally;
+use super::watch::{Suspension, Watch};
 use crate::format::{After, CheckSpec, Expect, Scenario};
-use crate::plan::Schedule;
+use crate::plan::{Fired, Schedule};
 use bytes::Bytes;
 use squall_api::pb::request_op::Request as RequestOp;
 use squall_api::{Bug, Bugs, pb};
 use squall_checkers::linearizable::{self, Applied, Budget};
 use squall_checkers::{durability, recovery, replicas};
 use squall_record::{
-    Call, Check, Event, Fact, Kind, Op, Outcome, Reason, Ret, Run, Stats, Summary, Verdict,
+    Call, Check, Event, Fact, Kind, Op, Outcome, Reason, Ret, Run, Stats, Stop, Summary, Verdict,
     Witness, seconds,
 };
 use squall_sim::world::Simulated;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything that a run left.
 pub(super) struct Evidence<'a> {
@@ -25,6 +27,8 @@ pub(super) struct Evidence<'a> {
     pub(super) schedule: Schedule,
     pub(super) simulated: Simulated<Ending>,
     pub(super) watch: Watch,
+    /// How many processes, clocks or connections each fault found to hit.
+    pub(super) hits: BTreeMap<u32, u64>,
 }
 
 pub(super) fn judge(evidence: Evidence<'_>) -> Run {
@@ -36,6 +40,7 @@ pub(super) fn judge(evidence: Evidence<'_>) -> Run {
         schedule,
         simulated,
         watch,
+        hits,
     } = evidence;
     let Simulated {
         value,
@@ -44,8 +49,8 @@ pub(super) fn judge(evidence: Evidence<'_>) -> Run {
         applied,
         violation,
         mut stats,
-        disk_faults: _,
-        link_hits: _,
+        disk_faults,
+        link_hits,
         hash,
         checkpoints,
         trace,
@@ -61,6 +66,7 @@ pub(super) fn judge(evidence: Evidence<'_>) -> Run {
         })
         .collect();
 
+    let suspension = watch.suspension();
     let mut checks = Vec::new();
     for spec in &scenario.checks {
         match spec {
@@ -86,7 +92,8 @@ pub(super) fn judge(evidence: Evidence<'_>) -> Run {
             }
         }
     }
-    checks.push(members(&events));
+    let (stops, own_end) = members(&events, &schedule.faults, suspension.as_ref());
+    checks.push(own_end);
     checks.push(liveness(&value, stats.simulated_ns));
     checks.extend((scenario.expects.iter()).filter_map(|e| recovery(e, &value, &history, &events)));
     if broken && !checks.iter().any(|c| matches!(c.verdict, Verdict::Fail(_))) {
@@ -99,6 +106,13 @@ pub(super) fn judge(evidence: Evidence<'_>) -> Run {
         });
     }
 
+    let suspended = match &suspension {
+        Some(suspension) => suspend(&mut checks, suspension),
+        None => Vec::new(),
+    };
+    stats.stops = stops.len() as u64;
+    stats.suspended = suspended.len() as u64;
+    stats.faults = tally::faults(&schedule.faults, &hits, &link_hits, &disk_faults);
     stats.faults_planned = faults_planned;
     count(&history, &mut stats);
     let inconclusive = if broken {
@@ -118,6 +132,8 @@ pub(super) fn judge(evidence: Evidence<'_>) -> Run {
         hash: format!("{hash:016x}"),
         checks,
         inconclusive,
+        suspended,
+        stops,
         stats,
     };
     Run {
@@ -166,10 +182,16 @@ fn recovery(
     Some(recovery::check(history, events, label, within.ns(), end))
 }
 
-/// No member ends by itself: its disk does not fail, and nothing it holds may
-/// contradict itself.
-fn members(events: &[Event]) -> Check {
+/// No member ends by itself, but for a reason that a fault of its disk gives it.
+/// Returns those that had one.
+fn members(
+    events: &[Event],
+    fired: &[Fired],
+    suspension: Option<&Suspension>,
+) -> (Vec<Stop>, Check) {
     let mut starts = 0;
+    let mut stops = Vec::new();
+    let mut broken = None;
     for event in events {
         match &event.kind {
             Kind::Started { .. } => starts += 1,
@@ -177,33 +199,40 @@ fn members(events: &[Event]) -> Check {
                 reason,
                 illegal: true,
             } => {
+                if let Some(stop) = may_stop(event, fired, suspension) {
+                    stops.push(stop);
+                    continue;
+                }
                 let node = event.node.expect("a process ends on a node");
-                let verdict = Verdict::Fail(Box::new(Witness {
-                    guarantee: "a member runs until it is stopped, and starts again from whatever \
-                                a crash left on its disk"
-                        .into(),
-                    sentence: format!("n{node} ended by itself at {}: {reason}", seconds(event.t)),
-                    t: event.t,
-                    node: event.node,
-                    ops: Vec::new(),
-                    facts: vec![Fact::new(format!("n{node}"), reason.clone())],
-                    class: "ended-by-itself".into(),
-                }));
-                return Check {
-                    name: "members".into(),
-                    verdict,
-                };
+                broken.get_or_insert_with(|| {
+                    Verdict::Fail(Box::new(Witness {
+                        guarantee: "a member runs until it is stopped or its disk fails it, and \
+                                    starts again from whatever a crash left on its disk"
+                            .into(),
+                        sentence: format!(
+                            "n{node} ended by itself at {}: {reason}",
+                            seconds(event.t)
+                        ),
+                        t: event.t,
+                        node: event.node,
+                        ops: Vec::new(),
+                        facts: vec![Fact::new(format!("n{node}"), reason.clone())],
+                        class: "ended-by-itself".into(),
+                    }))
+                });
             }
             _ => {}
         }
     }
-    Check {
+    let passed = Verdict::Pass {
+        judged: starts,
+        unknown: 0,
+    };
+    let check = Check {
         name: "members".into(),
-        verdict: Verdict::Pass {
-            judged: starts,
-            unknown: 0,
-        },
-    }
+        verdict: broken.unwrap_or(passed),
+    };
+    (stops, check)
 }
 
 /// The cluster formed, and converged once everything was healed.

@@ -7,6 +7,8 @@ mod load;
 mod nemesis;
 mod setup;
 mod story;
+mod suspend;
+mod tally;
 mod watch;
 
 use crate::panics::Watch;
@@ -119,12 +121,12 @@ pub fn run_with(
     let script = story::Script {
         scenario: scenario.clone(),
         seed,
-        clocks: clocks.clone(),
         plan,
         follow: options
             .follow
             .as_ref()
             .map(|schedule| schedule.faults.clone()),
+        watch: watch.clone(),
         notes: notes.clone(),
     };
     let panics = Watch::new();
@@ -156,5 +158,6 @@ pub fn run_with(
         schedule,
         simulated,
         watch,
+        hits: notes.hits(),
     }))
 }

@@ -43,13 +43,13 @@ pub(super) fn world(
             fsync: range(cluster.disk.fsync),
         },
         link: LinkParams {
-            latency: range(cluster.link.latency).into(),
+            latency: cluster.link.latency.into(),
             loss: cluster.link.loss.get(),
             duplicate: cluster.link.duplicate.get(),
             reorder: cluster.link.reorder,
         },
         client_link: LinkParams {
-            latency: range(cluster.link.latency).into(),
+            latency: cluster.link.latency.into(),
             loss: 0.0,
             duplicate: 0.0,
             reorder: false,

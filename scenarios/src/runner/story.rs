@@ -1,12 +1,14 @@
 //! What happens in a run, in the order in which it happens.
 
 use super::nemesis::Nemesis;
+use super::watch::Watch;
 use super::{audit, liveness, load};
 use crate::format::Scenario;
-use crate::plan::{Fired, NodeClock, Plan};
+use crate::plan::{Fired, Plan};
 use squall_checkers::replicas::Replica;
 use squall_record::RunPhase;
 use squall_sim::world::World;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,9 +16,9 @@ use std::time::Duration;
 pub(super) struct Script {
     pub(super) scenario: Scenario,
     pub(super) seed: u64,
-    pub(super) clocks: Vec<NodeClock>,
     pub(super) plan: Plan,
     pub(super) follow: Option<Vec<Fired>>,
+    pub(super) watch: Watch,
     pub(super) notes: Arc<Notes>,
 }
 
@@ -31,6 +33,12 @@ impl Notes {
     pub(super) fn fired(&self) -> Vec<Fired> {
         let nemesis = self.nemesis.lock().unwrap_or_else(PoisonError::into_inner);
         nemesis.as_ref().map(Nemesis::fired).unwrap_or_default()
+    }
+
+    /// How many processes, clocks or connections each fault found to hit.
+    pub(super) fn hits(&self) -> BTreeMap<u32, u64> {
+        let nemesis = self.nemesis.lock().unwrap_or_else(PoisonError::into_inner);
+        nemesis.as_ref().map(Nemesis::hits).unwrap_or_default()
     }
 }
 
@@ -53,14 +61,14 @@ pub(super) async fn tell(world: World, script: Script) -> Ending {
     let Script {
         scenario,
         seed,
-        clocks,
         plan,
         follow,
+        watch,
         notes,
     } = script;
     let patience = PATIENCE * scenario.cluster.election_timeout.ns();
     let limit = Duration::from_nanos(scenario.workload.client_timeout.ns());
-    let nemesis = Nemesis::new(world.clone(), clocks);
+    let nemesis = Nemesis::new(world.clone(), watch, scenario.cluster.damage, seed);
     *notes.nemesis.lock().unwrap_or_else(PoisonError::into_inner) = Some(nemesis.clone());
 
     world.phase(RunPhase::Boot);

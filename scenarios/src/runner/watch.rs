@@ -7,6 +7,7 @@ use squall_checkers::raft::{Invariant, Invariants};
 use squall_checkers::replicas::Chain;
 use squall_record::{Check, Witness};
 use squall_sim::world::{Observer, Violation};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Watches every view and message of a run; its clones share what they saw.
@@ -17,6 +18,20 @@ struct State {
     raft: Invariants,
     disks: Disks,
     chain: Chain,
+    /// When something was last seen.
+    seen: u64,
+    suspended: Option<Suspension>,
+    /// Members whose log may have been damaged so that nothing tells it from a
+    /// torn tail, and by which fault.
+    rotten: BTreeMap<u64, String>,
+}
+
+/// Since when, and why, promises that rest on disks are not asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Suspension {
+    /// True nanoseconds since the start of the run.
+    pub(super) since: u64,
+    pub(super) why: String,
 }
 
 impl State {
@@ -25,6 +40,9 @@ impl State {
             raft: Invariants::new(),
             disks: Disks::new(1..=voters),
             chain: Chain::new(),
+            seen: 0,
+            suspended: None,
+            rotten: BTreeMap::new(),
         }
     }
 }
@@ -33,6 +51,26 @@ impl Watch {
     /// Watches a cluster of voters 1 to `voters`.
     pub(super) fn new(voters: u64) -> Watch {
         Watch(Arc::new(Mutex::new(State::new(voters))))
+    }
+
+    /// A disk has lied, or will: what rests on a member's word is not asked for
+    /// from now on.
+    pub(super) fn suspend(&self, t: u64, why: &str) {
+        self.lock().suspended.get_or_insert_with(|| Suspension {
+            since: t,
+            why: why.to_owned(),
+        });
+    }
+
+    /// From now on a member's log may be cut short without anybody noticing.
+    pub(super) fn rots(&self, node: u64, label: &str) {
+        self.lock().rotten.insert(node, label.to_owned());
+    }
+
+    /// Why and since when promises that rest on disks are not asked for, if
+    /// they are not.
+    pub(super) fn suspension(&self) -> Option<Suspension> {
+        self.lock().suspended.clone()
     }
 
     /// What each online check says.
@@ -65,12 +103,14 @@ fn raft(result: Result<(), Box<Witness>>) -> Result<(), Violation> {
 impl Observer for Watch {
     fn view(&mut self, t: u64, node: u64, view: &View) -> Result<(), Violation> {
         let mut state = self.lock();
-        raft(state.raft.observe(t, node, view))?;
+        state.seen = t;
+        let state = &mut *state;
+        let suspended = state.suspended.is_some();
         if let View::Raft(view) = view {
             // It is kept, and what it leads to is still to come.
             let _ = state.disks.shown(t, node, view);
         }
-        match view {
+        let seen = raft(state.raft.observe(t, node, view)).and_then(|()| match view {
             View::Applied(applied) | View::Installed(applied) | View::Opened(applied) => state
                 .chain
                 .observe(t, node, applied)
@@ -79,13 +119,18 @@ impl Observer for Watch {
                     witness,
                 }),
             View::Raft(_) | View::Proposed { .. } => Ok(()),
-        }
+        });
+        if suspended { Ok(()) } else { seen }
     }
 
     fn sent(&mut self, t: u64, node: u64, msg: &Message) -> Result<(), Violation> {
         let mut state = self.lock();
         let _ = state.disks.sent(t, node, msg);
-        raft(state.raft.sent(t, node, msg))
+        let sent = raft(state.raft.sent(t, node, msg));
+        if state.suspended.is_some() {
+            return Ok(());
+        }
+        sent
     }
 
     fn written(&mut self, node: u64, view: &RaftView) {
@@ -104,8 +149,25 @@ impl Observer for Watch {
         self.lock().disks.synced(node);
     }
 
+    fn marked(&mut self, t: u64, node: u64, name: &'static str) {
+        if name != "wal.tail_truncated" {
+            return;
+        }
+        let by = self.lock().rotten.get(&node).cloned();
+        if let Some(label) = by {
+            let why = format!("{label}: n{node} took damage for the torn end of its log");
+            self.suspend(t, &why);
+        }
+    }
+
     fn wiped(&mut self, node: u64) {
-        self.lock().disks.wiped(node);
+        let mut state = self.lock();
+        state.disks.wiped(node);
+        let since = state.seen;
+        state.suspended.get_or_insert_with(|| Suspension {
+            since,
+            why: format!("n{node} came back with an empty disk"),
+        });
     }
 
     fn started(&mut self, node: u64) {

@@ -130,6 +130,8 @@ pub(crate) fn run(
             hash: hash(scenario, seed, options),
             checks,
             inconclusive: Vec::new(),
+            suspended: Vec::new(),
+            stops: Vec::new(),
             stats: Stats {
                 simulated_ns: 40_000 * MS,
                 events: 9_000,

@@ -227,6 +227,18 @@ impl DiskFaultKind {
         }
     }
 
+    /// Whether operations fail because of it, so that whoever asked for them
+    /// hears of it.
+    pub fn fails(self) -> bool {
+        matches!(
+            self,
+            DiskFaultKind::WriteError
+                | DiskFaultKind::FsyncError
+                | DiskFaultKind::Full
+                | DiskFaultKind::LatentError
+        )
+    }
+
     /// Whether it destroys or falsifies what the disk had called durable, so
     /// that the [`Atlas`](super::Atlas) has to keep it to a minority.
     pub fn is_damage(self) -> bool {

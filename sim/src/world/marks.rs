@@ -7,6 +7,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+/// A checksum let a damaged frame pass.
+pub(crate) const DAMAGE_UNNOTICED: &str = "net.damage_unnoticed";
+
 /// The marks of a run.
 #[derive(Default)]
 pub(crate) struct Marks {

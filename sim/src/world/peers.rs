@@ -1,6 +1,7 @@
 //! Messages between members, from the step that sends one to the lane that takes it.
 
 use super::inner::Inner;
+use super::marks;
 use super::process::Lane;
 use super::queue::Due;
 use super::wire::{self, Flight, Wire};
@@ -141,9 +142,8 @@ impl Inner {
         if flight.damage.is_some() {
             // The checksum let it pass, and so does the world: what the member
             // makes of it is the finding.
-            let name = "net.damage_unnoticed";
-            self.recorder.mark(now, to, Some(sent), name);
-            self.marks.pass(to, name);
+            self.recorder.mark(now, to, Some(sent), marks::DAMAGE_UNNOTICED);
+            self.marks.pass(to, marks::DAMAGE_UNNOTICED);
         }
         self.recorder.stats.messages += 1;
         let arrival = self

@@ -165,6 +165,7 @@ impl Inner {
                 continue;
             };
             self.recorder.mark(now, node, cause, name);
+            self.observer.marked(now, node, name);
             let Some(wakers) = self.marks.pass(node, name) else {
                 continue;
             };
