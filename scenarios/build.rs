@@ -38,7 +38,10 @@ fn main() {
 
     let mut marks: BTreeMap<String, Mark> = BTreeMap::new();
     let mut constants: BTreeMap<String, String> = BTreeMap::new();
-    for (_, text) in sources.iter().filter(|(name, _)| name.ends_with("/marks.rs")) {
+    for (_, text) in sources
+        .iter()
+        .filter(|(name, _)| name.ends_with("/marks.rs"))
+    {
         declared(text, &mut marks, &mut constants);
     }
     for (name, text) in &sources {
@@ -50,7 +53,11 @@ fn main() {
         for (number, line) in (1..).zip(code.lines()) {
             let place = format!("{name}:{number}");
             for mark in passed(line, &constants) {
-                marks.entry(mark).or_default().place.get_or_insert(place.clone());
+                marks
+                    .entry(mark)
+                    .or_default()
+                    .place
+                    .get_or_insert(place.clone());
             }
         }
     }
@@ -58,8 +65,11 @@ fn main() {
     let mut out = String::from("&[\n");
     for (name, Mark { about, place }) in marks {
         let place = place.unwrap_or_default();
-        writeln!(out, "Mark {{ name: {name:?}, about: {about:?}, place: {place:?} }},")
-            .expect("a string takes everything");
+        writeln!(
+            out,
+            "Mark {{ name: {name:?}, about: {about:?}, place: {place:?} }},"
+        )
+        .expect("a string takes everything");
     }
     out.push(']');
     let path = PathBuf::from(env::var("OUT_DIR").expect("cargo says where output goes"));

@@ -330,7 +330,11 @@ fn troubles(out: &mut String, totals: &Totals, width: usize) {
     }
     if !totals.suspended.is_empty() {
         out.push('\n');
-        let _ = writeln!(out, "{}", paint(UNSURE, "SUSPENDED, which is neither pass nor fail"));
+        let _ = writeln!(
+            out,
+            "{}",
+            paint(UNSURE, "SUSPENDED, which is neither pass nor fail")
+        );
         for suspended in totals.suspended.iter().take(TEXTS_MAX) {
             let broken = match suspended.would_fail {
                 0 => String::new(),

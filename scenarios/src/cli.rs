@@ -240,7 +240,7 @@ pub fn go(
         Some(Command::Run(args)) => run::run(&args, format, runner, console, stop),
         Some(Command::Replay(args)) => replay::replay(&args, format, runner, console, stop),
         Some(Command::Check(args)) => check::check(&args, format, console),
-        Some(Command::List(args)) => list::list(&args, format, console),
+        Some(Command::List(args)) => list::list(&args, format, runner, console, stop),
         Some(Command::Lint(args)) => lint::lint(&args, format, console),
         Some(Command::Bugs(args)) => bugs::bugs(&args, format, console),
     };

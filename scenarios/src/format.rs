@@ -21,12 +21,12 @@ mod write;
 
 pub use diagnostic::Diagnostic;
 pub use fault::{
-    ACTIONS, ClientWay, CrashDisk, Cut, DiskSpec, FAULT_FIELDS, Fault, FaultAction, FaultKind, Latency,
-    LinkSpec, Moment, Partition, Region, Repeat, Way,
+    ACTIONS, ClientWay, CrashDisk, Cut, DiskSpec, FAULT_FIELDS, Fault, FaultAction, FaultKind,
+    Latency, LinkSpec, Moment, Partition, Region, Repeat, Way,
 };
 pub use scenario::{
-    After, CheckSpec, ClockConfig, ClusterConfig, Damage, DiskConfig, Expect, Keys, LinkConfig, Mix,
-    SCHEMA, Scenario, Skew, Workload,
+    After, CheckSpec, ClockConfig, ClusterConfig, Damage, DiskConfig, Expect, Keys, LinkConfig,
+    Mix, SCHEMA, Scenario, Skew, Workload,
 };
 pub use selector::Selector;
 pub use units::{Between, Duration, Ratio, SignedDuration, Size};

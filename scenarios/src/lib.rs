@@ -8,6 +8,7 @@
 //! - [`runner`]: one run, a pure function of scenario, seed and build;
 //! - [`sweep`]: many runs on several threads, reported as if on one;
 //! - [`isolate`]: runs in processes of their own, which may die;
+//! - [`effects`]: what faults are good for;
 //! - [`rundir`]: what a run leaves behind;
 //! - [`marks`]: the named points of the code, at which faults can set in;
 //! - [`hunts`]: which scenario finds which planted bug;
@@ -17,6 +18,7 @@
 pub mod cli;
 pub mod commit;
 mod draw;
+pub mod effects;
 pub mod format;
 pub mod hunts;
 pub mod isolate;

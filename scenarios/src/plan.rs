@@ -20,7 +20,8 @@ pub use select::Cluster;
 
 use crate::draw::{Draw, hash};
 use crate::format::{
-    Between, DiskSpec, Duration, Fault, FaultAction, Moment, Partition, Scenario, SignedDuration, Size,
+    Between, DiskSpec, Duration, Fault, FaultAction, Moment, Partition, Scenario, SignedDuration,
+    Size,
 };
 use select::Picker;
 use serde::{Deserialize, Serialize};

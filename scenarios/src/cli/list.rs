@@ -1,9 +1,13 @@
 //! `squall list`: what there is.
 
+mod faults;
+mod marks;
+
 use super::console::{Console, quoted};
 use super::settings::settle;
 use super::{Complaint, Format};
 use crate::rundir::RunDirs;
+use crate::sweep::{Runner, Stop};
 use crate::{Scenario, library};
 use serde::Serialize;
 use squall_checkers::raft::Invariant;
@@ -26,10 +30,10 @@ enum What {
     Runs(RunsArgs),
     /// What is checked in a run
     Checks,
-    /// Which named points of the code the kept runs passed, and how often
+    /// The named points of the code, and how often the kept runs passed them
     Marks(RunsArgs),
     /// What a scenario can break, as it is written in its file
-    Faults,
+    Faults(faults::FaultsArgs),
     /// Every setting and its default, as a commented squall.toml
     Settings,
 }
@@ -40,30 +44,6 @@ struct RunsArgs {
     #[arg(long, value_name = "DIR")]
     out: Option<String>,
 }
-
-/// Every fault, as a table of a scenario file; a test reads each.
-const FAULTS: [(&str, &str); 5] = [
-    (
-        r#"partition = { from = "leader", to = "others" }"#,
-        "messages from some nodes to others are lost, in that direction",
-    ),
-    (
-        r#"crash = { node = "random(follower)", disk = "torn_write", restart_after = "1500ms" }"#,
-        "the process is killed, and unsynced data is kept, lost or torn",
-    ),
-    (
-        r#"pause = { node = "leader" }"#,
-        "the process stands still while its clocks run on",
-    ),
-    (
-        r#"fsync_stall = { node = "leader", delay = "800ms" }"#,
-        "syncs take longer",
-    ),
-    (
-        r#"clock_skew = { node = "leader", wall_step = "+1200ms", drift_ppm = 200 }"#,
-        "the wall clock jumps, and both clocks run fast or slow",
-    ),
-];
 
 /// Every check that is no Raft invariant.
 const CHECKS: [(&str, &str); 7] = [
@@ -81,7 +61,7 @@ const CHECKS: [(&str, &str); 7] = [
     ),
     (
         "members",
-        "no member ends by itself: no panic, no corrupt store",
+        "no member ends by itself, unless its disk fails it; none panics",
     ),
     (
         "liveness",
@@ -97,14 +77,16 @@ const CHECKS: [(&str, &str); 7] = [
 pub(super) fn list(
     args: &ListArgs,
     format: Format,
+    runner: &impl Runner,
     console: &mut Console<'_>,
+    stop: &Stop,
 ) -> Result<Exit, Complaint> {
     match &args.what {
         What::Scenarios => scenarios(format, console),
         What::Runs(args) => runs(args, format, console),
         What::Checks => checks(format, console),
-        What::Marks(args) => marks(args, format, console),
-        What::Faults => faults(format, console),
+        What::Marks(args) => marks::marks(args, format, console),
+        What::Faults(args) => faults::faults(args, format, runner, console, stop),
         What::Settings => settings(format, console),
     }
 }
@@ -229,19 +211,6 @@ fn checks(format: Format, console: &mut Console<'_>) -> Result<Exit, Complaint> 
     pairs(("check", "what it guards"), all, format, console)
 }
 
-fn faults(format: Format, console: &mut Console<'_>) -> Result<Exit, Complaint> {
-    if format == Format::Json {
-        console.json(&BTreeMap::from(FAULTS))?;
-        return Ok(Exit::Pass);
-    }
-    // Lines of a file do not wrap, so what they mean stands above them.
-    for (i, (fault, meaning)) in FAULTS.into_iter().enumerate() {
-        let between = if i == 0 { "" } else { "\n" };
-        console.print(&format!("{between}  # {meaning}\n  {fault}\n"));
-    }
-    Ok(Exit::Pass)
-}
-
 /// The commented file for people; its values for programs.
 fn settings(format: Format, console: &mut Console<'_>) -> Result<Exit, Complaint> {
     match format {
@@ -254,34 +223,6 @@ fn settings(format: Format, console: &mut Console<'_>) -> Result<Exit, Complaint
             console.json(&values)?;
         }
     }
-    Ok(Exit::Pass)
-}
-
-fn marks(args: &RunsArgs, format: Format, console: &mut Console<'_>) -> Result<Exit, Complaint> {
-    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
-    for (_, file) in kept(args)?.list().map_err(Complaint::usage)? {
-        for (mark, n) in file
-            .map(|file| file.summary.stats.marks)
-            .unwrap_or_default()
-        {
-            *counts.entry(mark).or_default() += n;
-        }
-    }
-    if format == Format::Json {
-        console.json(&counts)?;
-        return Ok(Exit::Pass);
-    }
-    if counts.is_empty() {
-        let program = console.program();
-        let text = format!("no kept run passed a mark; {program} run --keep all keeps every run\n");
-        console.print(&text);
-        return Ok(Exit::Pass);
-    }
-    let columns = [Column::left("mark"), Column::right("passed")];
-    let rows = counts
-        .into_iter()
-        .map(|(mark, n)| vec![mark, n.to_string()]);
-    show(console, &columns, rows.collect());
     Ok(Exit::Pass)
 }
 

@@ -322,7 +322,7 @@ fn in_range(sweep: &Sweep<'_>) -> Result<(), Complaint> {
     }
 }
 
-fn jobs(wanted: usize) -> usize {
+pub(super) fn jobs(wanted: usize) -> usize {
     // The result does not depend on it, and nobody has more cores.
     const JOBS_MAX: usize = 1_024;
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);

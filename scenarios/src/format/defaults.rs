@@ -1,8 +1,8 @@
 //! What a scenario means by what it leaves out.
 
 use super::{
-    Between, ClockConfig, ClusterConfig, Damage, DiskConfig, Duration, Keys, Latency, LinkConfig, Mix, Ratio,
-    SignedDuration, Size, Skew, Workload,
+    Between, ClockConfig, ClusterConfig, Damage, DiskConfig, Duration, Keys, Latency, LinkConfig,
+    Mix, Ratio, SignedDuration, Size, Skew, Workload,
 };
 
 impl Default for ClusterConfig {

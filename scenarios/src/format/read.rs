@@ -3,8 +3,8 @@
 use super::document::{Document, Entry, Node, Problem, Value};
 use super::fields::{Fields, Read, unknown, wrong_kind};
 use super::{
-    After, CheckSpec, ClockConfig, ClusterConfig, Damage, DiskConfig, Expect, Fault, Keys, LinkConfig,
-    Mix, Ratio, SCHEMA, Scenario, Skew, Workload, fault,
+    After, CheckSpec, ClockConfig, ClusterConfig, Damage, DiskConfig, Expect, Fault, Keys,
+    LinkConfig, Mix, Ratio, SCHEMA, Scenario, Skew, Workload, fault,
 };
 
 /// Reads everything, and says everything that is wrong.
@@ -152,7 +152,13 @@ impl Read for Damage {
         let found = Damage::ALL.into_iter().find(|damage| damage.name() == text);
         found.ok_or_else(|| {
             let place = node.place.part(&text, 0..text.len());
-            unknown("extent of damage", &text, "", &Damage::ALL.map(Damage::name), &place)
+            unknown(
+                "extent of damage",
+                &text,
+                "",
+                &Damage::ALL.map(Damage::name),
+                &place,
+            )
         })
     }
 }

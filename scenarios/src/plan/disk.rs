@@ -200,7 +200,11 @@ impl DiskAction {
                 write!(f, "fsync stall {who} by {}", About(*delay_ns))
             }
             DiskAction::SlowDisk { factor, delay_ns } => {
-                write!(f, "slow disk {who}: {factor} times, and {}", About(*delay_ns))
+                write!(
+                    f,
+                    "slow disk {who}: {factor} times, and {}",
+                    About(*delay_ns)
+                )
             }
             DiskAction::Throttle { bytes_per_second } => {
                 write!(f, "throttle disk {who} to {bytes_per_second} bytes/s")

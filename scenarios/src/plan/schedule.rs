@@ -201,11 +201,15 @@ fn parse_version(text: &str) -> Option<FormatVersion> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::{CrashDisk, FaultKind, Region};
+    use crate::plan::{Delay, DiskAction, LinkAction};
 
     fn fired(number: u32, lasts: Option<u64>, action: Action) -> Fired {
         Fired {
             number,
             label: format!("fault {number}"),
+            repetition: u64::from(number % 2),
+            mark: (number == 2).then(|| "raft.campaigned#4".into()),
             at: 1_000_000_001 * u64::from(number),
             lasts,
             action,
@@ -213,24 +217,126 @@ mod tests {
     }
 
     fn schedule() -> Schedule {
-        let disk = CrashDisk::TornWrite;
+        let disk = |what| Action::Disk {
+            nodes: vec![2],
+            what,
+        };
+        let (region, probability, links) = (Region::Wal, 0.25, vec![(1, 2)]);
         let actions = [
             Action::Partition {
+                form: "isolate".into(),
                 cut: vec![(1, 2), (1, 3), (2, 1), (3, 1)],
+                flap: None,
             },
-            Action::FsyncStall {
-                nodes: vec![2, 3],
-                delay: 800_000_000,
+            Action::Partition {
+                form: "one_way".into(),
+                cut: links.clone(),
+                flap: Some(250_000_000),
             },
             Action::Pause { nodes: vec![1] },
             Action::Crash {
                 nodes: vec![1, 2],
-                disk,
+                disk: CrashDisk::TornWrite,
+                again_at: None,
             },
             Action::ClockSkew {
                 nodes: vec![3],
                 wall_step: -1_200_000_000,
                 drift_ppm: 200,
+            },
+            Action::Link {
+                links: links.clone(),
+                what: LinkAction {
+                    delay: Some(Delay::Bimodal {
+                        body_ns: (0, 1_000_000),
+                        tail_ns: (5_000_000, 90_000_000),
+                        share: 0.05,
+                    }),
+                    loss: 0.1,
+                    duplicate: 0.2,
+                    reorder: 0.3,
+                    reorder_by_ns: Some((1, 2)),
+                    corrupt: 0.4,
+                    bytes_per_second: Some(1_000),
+                    queue_bytes: Some(2_000),
+                },
+            },
+            Action::Link {
+                links: links.clone(),
+                what: LinkAction {
+                    delay: Some(Delay::Exponential {
+                        min_ns: 1_000,
+                        mean_ns: 2_000_000,
+                    }),
+                    ..LinkAction::default()
+                },
+            },
+            Action::Clog {
+                links: links.clone(),
+            },
+            Action::Hold { links },
+            Action::ClientLink {
+                nodes: vec![1],
+                way: "answers".into(),
+                delay: Delay::Uniform(5, 2_000_000),
+            },
+            Action::ClientCut {
+                nodes: vec![1],
+                way: "both".into(),
+            },
+            Action::ClientReset { nodes: vec![1] },
+            disk(DiskAction::FsyncStall {
+                delay_ns: 800_000_000,
+            }),
+            disk(DiskAction::SlowDisk {
+                factor: 2.5,
+                delay_ns: 1_000_000,
+            }),
+            disk(DiskAction::Throttle {
+                bytes_per_second: 65_536,
+            }),
+            disk(DiskAction::WriteError {
+                region,
+                probability,
+            }),
+            disk(DiskAction::FsyncError {
+                region,
+                probability,
+            }),
+            disk(DiskAction::FsyncLie {
+                region,
+                probability,
+            }),
+            disk(DiskAction::DiskFull { room_bytes: 4_096 }),
+            disk(DiskAction::BitRot { region, sectors: 3 }),
+            disk(DiskAction::ReadFlip {
+                region: Region::Db,
+                probability,
+            }),
+            disk(DiskAction::LatentError {
+                region: Region::All,
+                sectors: 3,
+            }),
+            disk(DiskAction::MisdirectedWrite {
+                region,
+                probability,
+            }),
+            disk(DiskAction::LostName { region, names: 1 }),
+            Action::SlowCpu {
+                nodes: vec![1],
+                factor: 50,
+            },
+            Action::Stop { nodes: vec![1] },
+            Action::Crash {
+                nodes: vec![1],
+                disk: CrashDisk::Lost,
+                again_at: Some(7),
+            },
+            Action::Wipe { nodes: vec![1] },
+            Action::ClockFreeze { nodes: vec![1] },
+            Action::ClockStep {
+                nodes: vec![1],
+                by: 3_000_000_000,
             },
         ];
         let number = |(i, action)| fired(i as u32, (i != 3).then_some(7), action);
@@ -243,6 +349,21 @@ mod tests {
                 drift_ppm: 3,
             }],
             faults: actions.into_iter().enumerate().map(number).collect(),
+        }
+    }
+
+    #[test]
+    fn every_kind_of_fault_has_an_action_that_is_it() {
+        let mut kinds: Vec<_> = (schedule().faults.iter())
+            .flat_map(|fault| fault.action.kinds())
+            .map(FaultKind::name)
+            .collect();
+        // Those that differ from one above by a word only.
+        kinds.extend(["crash kept", "partition halves", "partition split"]);
+        kinds.extend(["partition bridge", "partition ring", "partition partial"]);
+        kinds.push("link delay uniform");
+        for kind in FaultKind::ALL {
+            assert!(kinds.contains(&kind.name()), "{}", kind.name());
         }
     }
 
@@ -290,19 +411,15 @@ mod tests {
             vec![(1, 2), (2, 1), (3, 2)],
             vec![],
         ] {
-            lines.push(Action::Partition { cut }.to_string());
+            lines.push({
+                let action = Action::Partition {
+                    form: "split".into(),
+                    cut,
+                    flap: None,
+                };
+                action.to_string()
+            });
         }
-        insta::assert_snapshot!(lines.join("\n"), @r"
-        partition n1 | n2 n3
-        fsync stall n2 n3 by 800ms
-        pause n1
-        crash n1 n2, unsynced data torn
-        clock skew n3: wall -1.2s, drift +200 ppm
-        partition n2 -> n1 n3
-        partition n1 n3 -> n2
-        partition n1->n2 n2->n3
-        partition n1->n2 n2->n1 n3->n2
-        partition nothing
-        ");
+        insta::assert_snapshot!(lines.join("\n"));
     }
 }

@@ -41,7 +41,11 @@ impl Picker {
         let running = nodes.iter().copied().filter(|n| cluster.running(*n));
         Picker {
             running: running.collect(),
-            damageable: nodes.iter().copied().filter(|n| cluster.damageable(*n)).collect(),
+            damageable: nodes
+                .iter()
+                .copied()
+                .filter(|n| cluster.damageable(*n))
+                .collect(),
             here: cluster.here(),
             // Nobody has led yet: a fault on the leader still has to fire.
             leader: cluster.leader().unwrap_or(1),

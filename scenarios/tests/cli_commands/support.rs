@@ -150,6 +150,7 @@ pub(crate) fn run(
                 messages: 5_200,
                 syncs: 700,
                 marks: [("raft.became_leader".to_owned(), 2)].into(),
+                ..Stats::default()
             },
         },
         history: operations(),

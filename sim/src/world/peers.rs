@@ -142,7 +142,8 @@ impl Inner {
         if flight.damage.is_some() {
             // The checksum let it pass, and so does the world: what the member
             // makes of it is the finding.
-            self.recorder.mark(now, to, Some(sent), marks::DAMAGE_UNNOTICED);
+            self.recorder
+                .mark(now, to, Some(sent), marks::DAMAGE_UNNOTICED);
             self.marks.pass(to, marks::DAMAGE_UNNOTICED);
         }
         self.recorder.stats.messages += 1;

@@ -95,6 +95,7 @@ pub trait Observer: Send {
     /// The member waited for its disk: everything written so far is durable.
     fn synced(&mut self, node: u64) {
         let _ = node;
+    }
     /// A member passed a named point of the code.
     fn marked(&mut self, t: u64, node: u64, name: &'static str) {
         let _ = (t, node, name);

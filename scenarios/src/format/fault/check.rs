@@ -186,7 +186,11 @@ impl FaultChecker<'_, '_> {
         }
         if link.reorder_by.is_some() && link.reorder.get() == 0.0 {
             let message = "nothing is reordered";
-            self.wrong(&[key, "reorder_by"], message, "expected a `reorder` with it");
+            self.wrong(
+                &[key, "reorder_by"],
+                message,
+                "expected a `reorder` with it",
+            );
         }
     }
 
@@ -225,7 +229,11 @@ impl FaultChecker<'_, '_> {
                     };
                     self.wrong(&[key], message, "expected some of the nodes");
                 } else if matches!(partition.cut, Cut::Bridge(_)) && nodes < 3 {
-                    self.wrong(&[key], "a bridge needs two sides", "expected 3 nodes or more");
+                    self.wrong(
+                        &[key],
+                        "a bridge needs two sides",
+                        "expected 3 nodes or more",
+                    );
                 }
             }
             Cut::Ring if nodes < 4 => {
