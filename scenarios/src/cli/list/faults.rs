@@ -29,7 +29,13 @@ pub(super) struct FaultsArgs {
     seeds: u64,
 
     /// With --measure: worker threads; 0 means one for each core
-    #[arg(long, short, value_name = "N", default_value_t = 0, requires = "measure")]
+    #[arg(
+        long,
+        short,
+        value_name = "N",
+        default_value_t = 0,
+        requires = "measure"
+    )]
     jobs: usize,
 }
 
@@ -202,7 +208,10 @@ fn measured(
     let mut failed = Vec::new();
     sweep.go(&counting, stop, |judged| {
         if judged.summary.failure().is_some() {
-            failed.push(format!("{}@{}", judged.summary.scenario, judged.summary.seed));
+            failed.push(format!(
+                "{}@{}",
+                judged.summary.scenario, judged.summary.seed
+            ));
         }
         ControlFlow::<()>::Continue(())
     });
@@ -251,7 +260,10 @@ fn measured(
         console.warn(&format!("never did anything: {}", idle.join(", ")));
     }
     if !failed.is_empty() {
-        console.warn(&format!("failed, and counted all the same: {}", failed.join(", ")));
+        console.warn(&format!(
+            "failed, and counted all the same: {}",
+            failed.join(", ")
+        ));
     }
     Ok(match (stop.raised(), idle.is_empty()) {
         (true, _) => Exit::Interrupted,
