@@ -153,6 +153,7 @@ impl Inner {
         for op in self.recorder.history.iter_mut() {
             if op.ret.is_none() {
                 op.outcome = Outcome::Unknown(Why::RunEnded);
+                self.recorder.stats.ops_unknown += 1;
             }
         }
     }

@@ -120,3 +120,16 @@ fn a_call_that_nobody_waits_for_any_more_still_arrives() {
     assert_eq!(first, Outcome::Unknown(Why::Timeout));
     assert_eq!(revision(&second), 2, "the first put took effect");
 }
+
+#[test]
+fn what_is_open_when_the_run_ends_is_unknown_and_counted() {
+    let done = run(setup(1), |world| async move {
+        let other = world.clone();
+        world.spawn(async move {
+            other.client(0).call(1, put(), second()).await;
+        });
+        world.sleep(FSYNC / 2).await;
+    });
+    assert_eq!(done.history[0].outcome, Outcome::Unknown(Why::RunEnded));
+    assert_eq!((done.stats.ops_ok, done.stats.ops_unknown), (0, 1));
+}
