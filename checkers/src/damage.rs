@@ -585,4 +585,50 @@ mod tests {
             assert!(done > 5, "{} was possible only {done} times", damage.name);
         }
     }
+
+    /// Whether a damage breaks something is decided by trying every order, not by
+    /// whoever wrote it down.
+    #[test]
+    fn damages_of_tiny_histories_are_judged_as_by_brute_force() {
+        // Sixty revisions are more than a tiny history has.
+        let large = [
+            "a revision that is off by sixty",
+            "a write that claims a later revision",
+        ];
+        for damage in ALL {
+            let (mut done, mut broken) = (0, 0);
+            for seed in 0..300 {
+                let mut history = generate::history(&Shape {
+                    seed,
+                    ops: 5 + (seed % 4) as usize,
+                    clients: 2 + (seed / 4 % 2) as u32,
+                    hot_keys: 1 + (seed / 8 % 2) as u32,
+                    cold_keys: 0,
+                    unknown_per_mille: [0, 150][(seed / 16 % 2) as usize],
+                    txn_per_mille: 200,
+                    ..Shape::default()
+                })
+                .history;
+                if !(damage.apply)(&mut history) {
+                    continue;
+                }
+                done += 1;
+                let right = crate::store::tests::brute_force(&history);
+                broken += u32::from(!right);
+                let report = check(&history, None, Budget::default());
+                let passed = matches!(report.verdict, Verdict::Pass { .. });
+                assert_eq!(passed, right, "{}, seed {seed}: {report:#?}", damage.name);
+            }
+            if large.contains(&damage.name) {
+                continue;
+            }
+            assert!(done >= 10, "{}: possible {done} times", damage.name);
+            assert_eq!(
+                broken > 0,
+                damage.breaks,
+                "{}: {broken} of {done}",
+                damage.name
+            );
+        }
+    }
 }

@@ -13,7 +13,7 @@ use crate::store::anchored::{self, Decision};
 use crate::store::keys::Keys;
 use crate::store::timeline::{Timeline, is_kv, may_write};
 use crate::store::violation::Violation;
-use crate::store::{applied, complete, explain, kernel};
+use crate::store::{applied, complete, core, explain, kernel};
 use serde::{Deserialize, Serialize};
 use squall_record::{Op, Outcome, Reason, Verdict};
 
@@ -113,7 +113,16 @@ fn decide(history: &[Op], applied: Option<&[Applied]>, budget: Budget, steps: &m
         steps: 0,
     };
     let fail = |violation: &Violation, path, judged| {
-        let witness = explain::explain(history, violation);
+        let mut witness = explain::explain(history, violation);
+        let named = |op: &Op| witness.ops.iter().any(|named| named.id == op.id);
+        let suspects: Vec<u32> = (0..)
+            .zip(history)
+            .filter(|(_, op)| named(op))
+            .map(|(i, _)| i)
+            .collect();
+        if let Some(core) = core::minimal(history, &suspects) {
+            explain::add_core(history, &core, &mut witness);
+        }
         report(Verdict::Fail(Box::new(witness)), path, judged)
     };
     let timeline = match Timeline::new(history) {
@@ -151,7 +160,12 @@ fn decide(history: &[Op], applied: Option<&[Applied]>, budget: Budget, steps: &m
         Decision::Illegal(violation) => return fail(&violation, Path::Anchored, judged),
         Decision::Spent => {}
     }
-    match complete::decide(&timeline, steps, budget.bytes) {
+    // One of its steps copies a state, which grows with the history.
+    let weight = 1 + judged / 1_000;
+    let mut weighed = *steps / weight;
+    let found = complete::decide(&timeline, &mut weighed, budget.bytes);
+    *steps = weighed * weight;
+    match found {
         Found::Legal(order) if kernel::is_explained_by(&timeline, &order) => {
             report(pass, Path::Search, judged)
         }

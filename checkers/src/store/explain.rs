@@ -52,6 +52,22 @@ pub(crate) fn explain(history: &[Op], violation: &Violation) -> Witness {
     }
 }
 
+/// Puts the smallest failing part of a history into its witness.
+pub(crate) fn add_core(history: &[Op], core: &[u32], witness: &mut Witness) {
+    let mut ops: Vec<&Op> = core.iter().map(|i| &history[*i as usize]).collect();
+    ops.sort_by_key(|op| (op.invoke, op.id));
+    let ids: Vec<String> = ops.iter().map(|op| op.id.to_string()).collect();
+    let what = match &ids[..] {
+        [only] => format!("the answer to op {only} alone"),
+        ids => format!("the answers to ops {} alone", ids.join(", ")),
+    };
+    witness.facts.push(Fact::new(
+        "proof",
+        format!("{what} allow no order, whatever all other writes did and whenever"),
+    ));
+    witness.ops = ops.into_iter().cloned().collect();
+}
+
 struct Case<'a> {
     history: &'a [Op],
 }
@@ -337,6 +353,7 @@ impl Case<'_> {
                 difference.field, difference.expected, difference.got
             ),
         ));
+        witness.facts.extend(last_good_state(op, difference));
         witness.facts.extend(tried_fact(tried));
         witness
     }
@@ -370,6 +387,31 @@ impl Case<'_> {
     fn key_written_at(&self, kv: &squall_api::pb::KeyValue) -> bool {
         self.writer_at(kv.mod_revision)
             .is_some_and(|i| writes_into(self.op(i), &[(kv.key.clone(), bytes::Bytes::new())]))
+    }
+}
+
+/// The key in question, in the last state that answers everything before.
+fn last_good_state(op: &Op, difference: &Difference) -> Option<Fact> {
+    let key = name(difference.key.as_deref()?);
+    let at = revision(op) - i64::from(super::timeline::says_it_wrote_op(op));
+    let text = match difference.expected_kv.as_deref() {
+        Some(kv) => format!(
+            "{key} = {}, created at revision {}, written {} since, last at {}",
+            name(&kv.value),
+            kv.create_revision,
+            times(kv.version),
+            kv.mod_revision,
+        ),
+        None if difference.got_kv.is_some() => format!("{key} is absent"),
+        None => return None,
+    };
+    Some(Fact::new(format!("last good state, revision {at}"), text))
+}
+
+fn times(n: i64) -> String {
+    match n {
+        1 => "once".into(),
+        n => format!("{n} times"),
     }
 }
 

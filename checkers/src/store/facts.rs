@@ -10,6 +10,7 @@ use super::timeline::Timeline;
 use squall_api::pb::{self, KeyValue};
 use squall_record::{Call, Outcome, Ret};
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use pb::request_op::Request as SubRequest;
 use pb::response_op::Response as SubResponse;
@@ -69,7 +70,9 @@ pub(crate) struct Unclaimed {
     /// sent.
     pub(crate) gaps: Vec<(i64, u64)>,
     /// By key: when the first operation of unknown outcome was sent that may
-    /// delete it.
+    /// write it, or never.
+    pub(crate) writers: Vec<u64>,
+    /// By key: likewise for one that may delete it.
     pub(crate) deleters: Vec<u64>,
 }
 
@@ -115,6 +118,7 @@ impl<'a> Facts<'a> {
                 ..Facts::default()
             },
             keys,
+            counted: Vec::new(),
             shown: Vec::new(),
             puts: Vec::new(),
             deletes: Vec::new(),
@@ -123,6 +127,7 @@ impl<'a> Facts<'a> {
             last_put: vec![0; keys.len()],
             last: timeline.known.last().map_or(0, |k| k.revision),
             op: 0,
+            asked: None,
             position: 0,
             before: 0,
             main: 0,
@@ -137,6 +142,12 @@ impl<'a> Facts<'a> {
                 collector.before = k.revision - i64::from(k.wrote);
                 collector.main = k.revision;
                 collector.changed = false;
+                collector.asked = match &op.call {
+                    Call::Range(r) if r.range_end.is_empty() => Some(&r.key),
+                    Call::Put(r) => Some(&r.key),
+                    Call::DeleteRange(r) if r.range_end.is_empty() => Some(&r.key),
+                    _ => None,
+                };
                 collector.in_txn = matches!(op.call, Call::Txn(_));
                 collector.answer(&op.call, ret);
             }
@@ -298,7 +309,7 @@ impl<'a> Facts<'a> {
             && version.version + self.certain_puts(key, at, next.mod_revision) <= next.version
     }
 
-    fn find_needs(&mut self, keys: u32) {
+    fn find_needs(&mut self, keys: u32, counted: &[Counted]) {
         let mut needs = Vec::new();
         for key in 0..keys {
             let mut before: Option<&Shown> = None;
@@ -310,8 +321,50 @@ impl<'a> Facts<'a> {
                 self.need_found(key, *at, &mut needs);
             }
         }
+        for c in counted {
+            self.need_counted(c, &mut needs);
+        }
         needs.sort_unstable_by_key(|n| (n.after, n.until, n.key));
         self.needs = needs;
+    }
+
+    /// Of several keys more (or fewer) were found than acknowledged operations
+    /// tell: if there are just as many that somebody unknown may have put (or
+    /// deleted), then they did.
+    fn need_counted(&self, c: &Counted, out: &mut Vec<Need>) {
+        let there = |key: &u32| self.is_likely_there(*key, c.at);
+        let found = c.keys.clone().filter(there).count() as i64;
+        let put = found < c.deleted;
+        let by = if put {
+            &self.unclaimed.writers
+        } else {
+            &self.unclaimed.deleters
+        };
+        let gaps = &self.unclaimed.gaps;
+        let gaps = &gaps[..gaps.partition_point(|g| g.0 <= c.at)];
+        let may =
+            |key: &u32| there(key) != put && gaps.last().is_some_and(|g| by[*key as usize] <= g.1);
+        let candidates: Vec<u32> = c.keys.clone().filter(may).collect();
+        if found != c.deleted && candidates.len() as i64 == (found - c.deleted).abs() {
+            out.extend(candidates.into_iter().map(|key| Need {
+                put,
+                key,
+                after: self.last_told(key, c.at),
+                until: c.at,
+                count: 1,
+            }));
+        }
+    }
+
+    /// The last revision up to `at` at which a key was put, deleted or shown.
+    fn last_told(&self, key: u32, at: i64) -> i64 {
+        let last = |list: &[i64]| list[..list.partition_point(|r| *r <= at)].last().copied();
+        let shown = &self.shown[key];
+        let shown = shown[..shown.partition_point(|s| s.at <= at)].last();
+        last(&self.puts[key])
+            .max(last(&self.deletes[key]))
+            .max(shown.map(|s| s.at))
+            .unwrap_or(0)
     }
 
     /// A key that was found was there: if it was absent before, and nobody says
@@ -386,9 +439,17 @@ impl<'a> Facts<'a> {
     }
 }
 
+/// A delete that says how many of several keys it found, but not which.
+struct Counted {
+    keys: Range<u32>,
+    at: i64,
+    deleted: i64,
+}
+
 struct Collector<'k, 'a> {
     facts: Facts<'a>,
     keys: &'k Keys<'a>,
+    counted: Vec<Counted>,
     shown: Vec<(u32, Shown)>,
     puts: Vec<(u32, i64)>,
     deletes: Vec<(u32, i64)>,
@@ -400,6 +461,8 @@ struct Collector<'k, 'a> {
     /// The last revision.
     last: i64,
     op: u32,
+    /// The only key that its call names.
+    asked: Option<&'a [u8]>,
     position: u32,
     /// The revision of the state that the operation found ...
     before: i64,
@@ -425,7 +488,7 @@ impl<'a> Collector<'_, 'a> {
         facts.deletes = ByKey::new(keys, &self.deletes);
         facts.found = ByKey::new(keys, &self.found);
         facts.demanded = ByKey::new(keys, &demanded);
-        facts.find_needs(keys as u32);
+        facts.find_needs(keys as u32, &self.counted);
         facts
     }
 
@@ -459,7 +522,7 @@ impl<'a> Collector<'_, 'a> {
     }
 
     fn put(&mut self, r: &'a pb::PutRequest, got: &'a pb::PutResponse) {
-        if let Some(key) = self.keys.find(&r.key) {
+        if let Some(key) = self.keys.interval_of(self.op, &r.key, &[]).next() {
             match &got.prev_kv {
                 Some(kv) if kv.mod_revision <= self.before => self.kv(kv, self.before, true),
                 None if r.prev_kv && !self.changed => self.absent(key, self.before),
@@ -486,8 +549,19 @@ impl<'a> Collector<'_, 'a> {
         if got.deleted == 1 && got.prev_kvs.is_empty() && r.range_end.is_empty() && !self.changed {
             self.found(&r.key);
         }
-        if got.deleted > 0 {
+        let several = !r.range_end.is_empty() && got.prev_kvs.is_empty() && !self.changed;
+        if several && got.deleted > 0 {
             let keys = self.keys.interval(&r.key, &r.range_end);
+            if keys.len() <= WIDE {
+                self.counted.push(Counted {
+                    keys,
+                    at: self.before,
+                    deleted: got.deleted,
+                });
+            }
+        }
+        if got.deleted > 0 {
+            let keys = self.keys.interval_of(self.op, &r.key, &r.range_end);
             if keys.len() > WIDE {
                 self.facts.wide_deletes.push(self.main);
             } else {
@@ -572,7 +646,7 @@ impl<'a> Collector<'_, 'a> {
     }
 
     fn kv(&mut self, kv: &'a KeyValue, at: i64, full: bool) {
-        let Some(key) = self.keys.find(&kv.key) else {
+        let Some(key) = self.number(&kv.key) else {
             self.facts.phantom.get_or_insert((self.op, kv));
             return;
         };
@@ -601,6 +675,16 @@ impl<'a> Collector<'_, 'a> {
         }
     }
 
+    /// The number of a key that an answer shows, which may not be the one that was
+    /// asked for.
+    fn number(&self, key: &[u8]) -> Option<u32> {
+        if self.asked == Some(key) {
+            self.keys.interval_of(self.op, key, &[]).next()
+        } else {
+            self.keys.find(key)
+        }
+    }
+
     fn demand(&mut self, revision: i64, key: u32, value: Option<&'a [u8]>, kv: &'a KeyValue) {
         let op = self.op;
         let demands = self.facts.demands.entry(revision).or_default();
@@ -615,7 +699,7 @@ impl<'a> Collector<'_, 'a> {
 
     /// Every key of an interval that is not shown is absent.
     fn others_absent(&mut self, start: &[u8], range_end: &[u8], shown: &[KeyValue]) {
-        let keys = self.keys.interval(start, range_end);
+        let keys = self.keys.interval_of(self.op, start, range_end);
         if keys.len() > WIDE {
             return;
         }

@@ -33,11 +33,12 @@ pub(crate) fn explains(timeline: &Timeline<'_>, keys: &Keys<'_>, fillers: &[(i64
             let Some((revision, op)) = fillers.next() else {
                 return false;
             };
-            let op = &timeline.ops[*op as usize];
+            let index = *op;
+            let op = &timeline.ops[index as usize];
             if *revision != state.revision() + 1
                 || op.invoke > deadlines[i]
                 || !matches!(op.outcome, Outcome::Unknown(_))
-                || state.apply(&op.call) != Ok(true)
+                || state.apply(index, &op.call) != Ok(true)
             {
                 return false;
             }
@@ -51,7 +52,7 @@ pub(crate) fn explains(timeline: &Timeline<'_>, keys: &Keys<'_>, fillers: &[(i64
 
 fn fits<'a>(state: &mut Mvcc<'_, 'a>, timeline: &Timeline<'a>, k: &Known) -> bool {
     let op = &timeline.ops[k.op as usize];
-    matches!(&op.outcome, Outcome::Ok(got) if state.judge(&op.call, got).is_ok())
+    matches!(&op.outcome, Outcome::Ok(got) if state.judge(k.op, &op.call, got).is_ok())
 }
 
 /// Whether a whole order, given as indices into the history, explains every

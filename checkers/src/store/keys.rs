@@ -2,9 +2,9 @@
 //!
 //! A key that nobody may write is absent in every state, so it needs no number.
 
-use super::model::within;
 use squall_api::pb;
 use squall_record::{Call, Op, Outcome};
+use std::cmp::Ordering;
 use std::ops::Range;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -14,19 +14,30 @@ use pb::request_op::Request as SubRequest;
 #[derive(Debug)]
 pub(crate) struct Keys<'a> {
     sorted: Vec<&'a [u8]>,
+    /// How each of them begins.
+    prefixes: Vec<u128>,
     table: Table,
+    /// By operation: the number of the key that it names, if it names only one;
+    /// else [`SEVERAL`], or [`UNWRITTEN`].
+    single: Vec<u32>,
 }
+
+/// A call that names more than one key, or that is not judged.
+const SEVERAL: u32 = u32::MAX;
+/// A call that names one key, which nobody may write.
+const UNWRITTEN: u32 = u32::MAX - 1;
 
 impl<'a> Keys<'a> {
     /// The keys of all puts that may have happened.
     pub(crate) fn new(history: &'a [Op]) -> Keys<'a> {
         let mut set = Set::default();
-        for op in history {
+        let mut single = vec![SEVERAL; history.len()];
+        for (op, single) in history.iter().zip(&mut single) {
             if matches!(op.outcome, Outcome::Refused(_)) {
                 continue;
             }
             match &op.call {
-                Call::Put(put) => set.insert(&put.key),
+                Call::Put(put) => *single = set.insert(&put.key),
                 Call::Txn(txn) => collect(txn, &mut set),
                 Call::Range(_) | Call::DeleteRange(_) | Call::HashKv(_) | Call::Status(_) => {}
             }
@@ -44,10 +55,26 @@ impl<'a> Keys<'a> {
         for slot in table.slots.iter_mut().filter(|slot| slot.number != 0) {
             slot.number = numbers[slot.number as usize - 1] + 1;
         }
-        Keys {
+        let mut numbered = Keys {
             sorted: order.iter().map(|(_, i)| keys[*i as usize]).collect(),
+            prefixes: order.iter().map(|(prefix, _)| *prefix).collect(),
             table,
+            single: Vec::new(),
+        };
+        for (op, single) in history.iter().zip(&mut single) {
+            let key = match &op.call {
+                Call::Put(_) if *single != SEVERAL => {
+                    *single = numbers[*single as usize];
+                    continue;
+                }
+                Call::Range(r) if r.range_end.is_empty() => &r.key,
+                Call::DeleteRange(r) if r.range_end.is_empty() => &r.key,
+                _ => continue,
+            };
+            *single = numbered.find(key).unwrap_or(UNWRITTEN);
         }
+        numbered.single = single;
+        numbered
     }
 
     /// How many there are.
@@ -66,22 +93,63 @@ impl<'a> Keys<'a> {
         self.table.slots[at].number.checked_sub(1)
     }
 
+    /// The numbers of an interval's keys that an operation's call names.
+    pub(crate) fn interval_of(&self, op: u32, start: &[u8], range_end: &[u8]) -> Range<u32> {
+        match self.single[op as usize] {
+            SEVERAL => self.interval(start, range_end),
+            UNWRITTEN => 0..0,
+            key => key..key + 1,
+        }
+    }
+
     /// The numbers of an interval's keys.
     pub(crate) fn interval(&self, start: &[u8], range_end: &[u8]) -> Range<u32> {
         if range_end.is_empty() {
             return self.find(start).map_or(0..0, |k| k..k + 1);
         }
-        let from = self.sorted.partition_point(|k| *k < start);
-        let inside = |k: &&[u8]| within(start, range_end, k);
-        let to = from + self.sorted[from..].partition_point(inside);
+        let from = self.first_from(0, start);
+        let to = match range_end {
+            [0] => self.sorted.len(),
+            end => self.first_from(from, end).max(from),
+        };
         from as u32..to as u32
+    }
+
+    /// The first key at or after `key`, not before place `from`: most intervals
+    /// are short, so the search begins there.
+    fn first_from(&self, from: usize, key: &[u8]) -> usize {
+        let prefix = prefix(key);
+        let less = |i: usize| match self.prefixes[i].cmp(&prefix) {
+            Ordering::Equal => self.sorted[i] < key,
+            order => order.is_lt(),
+        };
+        let (mut low, mut high, mut step) = (from, self.sorted.len(), 1);
+        while from > 0 && low + step < high {
+            if less(low + step) {
+                low += step;
+                step *= 2;
+            } else {
+                high = low + step;
+            }
+        }
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if less(middle) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
     }
 }
 
 fn collect<'a>(txn: &'a pb::TxnRequest, set: &mut Set<'a>) {
     for op in txn.success.iter().chain(&txn.failure) {
         match &op.request {
-            Some(SubRequest::RequestPut(put)) => set.insert(&put.key),
+            Some(SubRequest::RequestPut(put)) => {
+                set.insert(&put.key);
+            }
             Some(SubRequest::RequestTxn(nested)) => collect(nested, set),
             Some(SubRequest::RequestRange(_) | SubRequest::RequestDeleteRange(_)) | None => {}
         }
@@ -113,7 +181,8 @@ impl Default for Set<'_> {
 }
 
 impl<'a> Set<'a> {
-    fn insert(&mut self, key: &'a [u8]) {
+    /// The place of a key, in the order in which they came.
+    fn insert(&mut self, key: &'a [u8]) -> u32 {
         if self.keys.len() * 2 >= self.table.slots.len() {
             self.table.grow();
         }
@@ -131,6 +200,7 @@ impl<'a> Set<'a> {
                 start,
             };
         }
+        self.table.slots[at].number - 1
     }
 }
 
@@ -181,6 +251,58 @@ impl Table {
                     at = (at + 1) & mask;
                 }
                 self.slots[at] = slot;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::model::within;
+    use squall_record::Why;
+
+    #[test]
+    fn an_interval_holds_the_keys_that_lie_in_it() {
+        let names: [&[u8]; 9] = [
+            b"",
+            b"a",
+            b"a\0",
+            b"aa",
+            b"b",
+            b"b\xff",
+            b"a key of more than sixteen bytes",
+            b"a key of more than sixteen bytes, too",
+            b"\xff",
+        ];
+        let put = |key: &&[u8]| Op {
+            id: 0,
+            client: 0,
+            process: 0,
+            member: 0,
+            invoke: 0,
+            ret: None,
+            call: Call::Put(pb::PutRequest {
+                key: key.to_vec().into(),
+                ..pb::PutRequest::default()
+            }),
+            outcome: Outcome::Unknown(Why::Timeout),
+        };
+        let history: Vec<Op> = names.iter().map(put).collect();
+        let keys = Keys::new(&history);
+        let others: [&[u8]; 5] = [b"\0", b"ab", b"a key of more than", b"c", b"\xff\xff"];
+        for start in names.iter().chain(&others) {
+            assert_eq!(keys.find(start).is_some(), names.contains(start));
+            for end in names.iter().chain(&others) {
+                let inside = keys.interval(start, end);
+                for key in 0..keys.len() as u32 {
+                    let name = keys.name(key);
+                    assert_eq!(
+                        inside.contains(&key),
+                        within(start, end, name),
+                        "{start:?} {end:?}"
+                    );
+                }
             }
         }
     }

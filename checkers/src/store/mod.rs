@@ -5,6 +5,7 @@ pub(crate) mod anchored;
 pub(crate) mod applied;
 mod by_key;
 pub(crate) mod complete;
+pub(crate) mod core;
 pub(crate) mod explain;
 pub(crate) mod facts;
 pub(crate) mod kernel;
@@ -16,4 +17,4 @@ mod versions;
 pub(crate) mod violation;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -24,6 +24,8 @@ pub(crate) struct Mvcc<'k, 'a> {
     keys: &'k Keys<'a>,
     revision: i64,
     versions: Versions<'a>,
+    /// The operation that is being answered.
+    op: u32,
 }
 
 /// What is wrong with an answer.
@@ -51,6 +53,7 @@ impl<'k, 'a> Mvcc<'k, 'a> {
             keys,
             revision: FIRST_REVISION,
             versions: Versions::new(keys.len()),
+            op: 0,
         }
     }
 
@@ -78,16 +81,19 @@ impl<'k, 'a> Mvcc<'k, 'a> {
         self.versions.since(writes)
     }
 
-    /// Has a call's effect, whatever its answer; whether it has one.
-    pub(crate) fn apply(&mut self, call: &'a Call) -> Result<bool, Refusal> {
+    /// Has the effect of an operation's call, whatever its answer; whether it has
+    /// one.
+    pub(crate) fn apply(&mut self, op: u32, call: &'a Call) -> Result<bool, Refusal> {
+        self.op = op;
         let mark = self.mark();
         let quick = self.quick(call, None);
         self.finish(mark, call, quick)
     }
 
-    /// Has a call's effect if its answer is the right one. Otherwise nothing
+    /// Has the effect of an operation's call if its answer is the right one. Otherwise nothing
     /// happens.
-    pub(crate) fn judge(&mut self, call: &'a Call, got: &'a Ret) -> Result<(), Fault> {
+    pub(crate) fn judge(&mut self, op: u32, call: &'a Call, got: &'a Ret) -> Result<(), Fault> {
+        self.op = op;
         let mark = self.mark();
         if let Ok(wrote) = self.quick(call, Some(got)) {
             let revision = mark.0 + i64::from(wrote);
@@ -251,7 +257,7 @@ impl<'k, 'a> Mvcc<'k, 'a> {
         let now = r.revision <= 0;
         let mut count = 0;
         let mut shown = got.kvs.iter();
-        for key in self.keys.interval(&r.key, &r.range_end) {
+        for key in self.keys.interval_of(self.op, &r.key, &r.range_end) {
             let version = if now {
                 self.alive(key)
             } else {
@@ -275,7 +281,8 @@ impl<'k, 'a> Mvcc<'k, 'a> {
 
     fn put(&mut self, r: &'a pb::PutRequest, got: Option<&pb::PutResponse>) -> Quick {
         let main = self.revision + 1;
-        let key = self.keys.find(&r.key).ok_or(Unsettled)?;
+        let mut key = self.keys.interval_of(self.op, &r.key, &[]);
+        let key = key.next().ok_or(Unsettled)?;
         let before = self.alive(key).copied();
         require(before.is_some() || !(r.ignore_value || r.ignore_lease))?;
         if let Some(got) = got {
@@ -324,7 +331,7 @@ impl<'k, 'a> Mvcc<'k, 'a> {
         let main = self.revision + 1;
         let mut deleted = 0;
         let mut shown = got.map(|got| got.prev_kvs.iter());
-        for key in self.keys.interval(&r.key, &r.range_end) {
+        for key in self.keys.interval_of(self.op, &r.key, &r.range_end) {
             let Some(before) = self.alive(key).copied() else {
                 continue;
             };
@@ -400,7 +407,7 @@ impl<'k, 'a> Mvcc<'k, 'a> {
 
     fn compare(&self, c: &pb::Compare) -> Quick<bool> {
         let mut any = false;
-        for key in self.keys.interval(&c.key, &c.range_end) {
+        for key in self.keys.interval_of(self.op, &c.key, &c.range_end) {
             let Some(v) = self.alive(key) else {
                 continue;
             };

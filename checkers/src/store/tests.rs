@@ -14,7 +14,7 @@ use squall_record::{Op, Outcome};
 
 /// Whether any order at all explains the history: every permutation, every
 /// choice among the unknown.
-fn brute_force(history: &[Op]) -> bool {
+pub(crate) fn brute_force(history: &[Op]) -> bool {
     let left: Vec<&Op> = history
         .iter()
         .filter(|op| match op.outcome {
@@ -196,7 +196,7 @@ proptest! {
 /// sets another number, for longer runs.
 fn config(costly: u32) -> ProptestConfig {
     let cases = std::env::var("SQUALL_CASES").ok();
-    let cases = cases.map_or(20_000, |n| n.parse().expect("SQUALL_CASES is a number"));
+    let cases = cases.map_or(100_000, |n| n.parse().expect("SQUALL_CASES is a number"));
     ProptestConfig {
         failure_persistence: None,
         ..ProptestConfig::with_cases(cases / costly)

@@ -133,7 +133,9 @@ impl<'p, 'a> Plan<'p, 'a> {
         if let Some(other) = self.filler.iter().position(|f| *f == u) {
             self.release(other);
         }
+        self.changed = gap;
         self.take(gap, u, NOBODY);
+        self.mend();
     }
 
     /// Whether an operation did what the plan counts on.
@@ -146,10 +148,18 @@ impl<'p, 'a> Plan<'p, 'a> {
     /// Plans anew after a need was found out that no answer shows by itself.
     /// Gives the first gap that is affected, if anything helped.
     pub(super) fn require(&mut self, need: Need) -> Option<usize> {
-        if self.needs.contains(&need) {
+        self.changed = usize::MAX;
+        if self.candidates.who(need.key, need.put).is_empty() {
             return None;
         }
-        self.changed = usize::MAX;
+        if let Some(known) = self.needs.iter().position(|n| *n == need) {
+            let known = known as u32;
+            if !self.is_open(known) || !self.meet(known, &mut Vec::new()) {
+                return None;
+            }
+            self.mend();
+            return Some(self.changed);
+        }
         let n = self.needs.len() as u32;
         for at in self.window(&need) {
             if self.active[at].len() < MOST_NEEDS {

@@ -496,7 +496,7 @@ impl<'t, 'a> Search<'t, 'a> {
             return false;
         }
         choice.tried.extend(class);
-        let applied = self.state.apply(call);
+        let applied = self.state.apply(self.timeline.unsure[u as usize].op, call);
         if applied != Ok(true) {
             self.state.rewind(choice.mark);
             let mut blame = Blame::default();
