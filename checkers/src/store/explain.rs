@@ -52,20 +52,26 @@ pub(crate) fn explain(history: &[Op], violation: &Violation) -> Witness {
     }
 }
 
-/// Puts the smallest failing part of a history into its witness.
+/// Adds the smallest failing part of a history to its witness.
 pub(crate) fn add_core(history: &[Op], core: &[u32], witness: &mut Witness) {
     let mut ops: Vec<&Op> = core.iter().map(|i| &history[*i as usize]).collect();
     ops.sort_by_key(|op| (op.invoke, op.id));
     let ids: Vec<String> = ops.iter().map(|op| op.id.to_string()).collect();
-    let what = match &ids[..] {
-        [only] => format!("the answer to op {only} alone"),
-        ids => format!("the answers to ops {} alone", ids.join(", ")),
+    let text = match &ids[..] {
+        [only] => format!("the answer to op {only} alone allows"),
+        ids => format!("the answers to ops {} alone allow", ids.join(", ")),
     };
     witness.facts.push(Fact::new(
         "proof",
-        format!("{what} allow no order, whatever all other writes did and whenever"),
+        format!("{text} no order, whatever the other writes did and whenever"),
     ));
-    witness.ops = ops.into_iter().cloned().collect();
+    // What the sentence names stays, for context.
+    for op in ops {
+        if witness.ops.iter().all(|named| named.id != op.id) {
+            witness.ops.push(op.clone());
+        }
+    }
+    witness.ops.sort_by_key(|op| (op.invoke, op.id));
 }
 
 struct Case<'a> {
