@@ -4,6 +4,7 @@
 mod bugs;
 mod check;
 mod console;
+mod diff;
 mod lint;
 mod list;
 mod progress;
@@ -109,6 +110,8 @@ enum Command {
     Run(run::RunArgs),
     /// Run one run again, exactly
     Replay(replay::ReplayArgs),
+    /// Show the first event that differs between two runs
+    Diff(diff::DiffArgs),
     /// Judge histories that something else recorded
     Check(check::CheckArgs),
     /// Show what there is
@@ -239,6 +242,7 @@ pub fn go(
         None => run::suite(format, runner, console, stop),
         Some(Command::Run(args)) => run::run(&args, format, runner, console, stop),
         Some(Command::Replay(args)) => replay::replay(&args, format, runner, console, stop),
+        Some(Command::Diff(args)) => diff::diff(&args, format, runner, console),
         Some(Command::Check(args)) => check::check(&args, format, console),
         Some(Command::List(args)) => list::list(&args, format, runner, console, stop),
         Some(Command::Lint(args)) => lint::lint(&args, format, console),

@@ -7,6 +7,7 @@
 //! - [`library`]: the scenarios that come with squall;
 //! - [`runner`]: one run, a pure function of scenario, seed and build;
 //! - [`sweep`]: many runs on several threads, reported as if on one;
+//! - [`differ`]: where two runs part;
 //! - [`isolate`]: runs in processes of their own, which may die;
 //! - [`effects`]: what faults are good for;
 //! - [`rundir`]: what a run leaves behind;
@@ -17,6 +18,7 @@
 
 pub mod cli;
 pub mod commit;
+pub mod differ;
 mod draw;
 pub mod effects;
 pub mod format;

@@ -5,6 +5,7 @@
 //! <run>/run.json         what ran, with which build, and what came of it
 //!       scenario.toml    resolved, with every override
 //!       schedule.toml    every drawn fault made concrete
+//!       checkpoints.json the rolling hash along the way
 //!       history.jsonl    every operation
 //!       events.jsonl     every event
 //!       findings/<fingerprint>/{explain.txt,witness.json}
@@ -16,7 +17,9 @@
 
 use crate::{Scenario, Schedule};
 use serde::{Deserialize, Serialize};
-use squall_record::{Event, FormatVersion, Run, Summary, Verdict, Witness, write_history};
+use squall_record::{
+    Checkpoint, Event, FormatVersion, Run, Summary, Verdict, Witness, write_history,
+};
 use squall_reports::Explanation;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -26,6 +29,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// The format of run directories that this build writes.
 pub const FORMAT: FormatVersion = FormatVersion { major: 1, minor: 0 };
 const KIND: &str = "squall-run";
+const CHECKPOINTS: &str = "checkpoints.json";
 const EVENTS_KIND: &str = "squall-events";
 /// Beyond this many, the newest events are written: about 45 MB. `replay --until`
 /// shows them all.
@@ -74,6 +78,8 @@ pub struct Recorded {
     pub file: RunFile,
     /// Its `scenario.toml`.
     pub scenario: Scenario,
+    /// Its `checkpoints.json`; empty for a run that ended before it had any.
+    pub checkpoints: Vec<Checkpoint>,
     /// Its `schedule.toml`; `None` for a run that ended before it had one.
     pub schedule: Option<Schedule>,
 }
@@ -225,8 +231,10 @@ impl RunDirs {
         } else {
             None
         };
+        let checkpoints = read_checkpoints(&path)?;
         Ok(Recorded {
             path,
+            checkpoints,
             file,
             scenario,
             schedule,
@@ -311,6 +319,7 @@ fn fill(dir: &Path, leaving: &Leaving<'_>, written: &str) -> io::Result<()> {
     fs::write(dir.join("scenario.toml"), leaving.scenario.to_toml())?;
     if let Some(run) = leaving.run {
         fs::write(dir.join("schedule.toml"), &run.schedule)?;
+        write_json(&dir.join(CHECKPOINTS), &run.checkpoints)?;
         let mut history = BufWriter::new(File::create(dir.join("history.jsonl"))?);
         write_history(&mut history, &run.history)?;
         history.flush()?;
@@ -413,6 +422,18 @@ fn read_run_file(dir: &Path) -> Result<RunFile, RunDirError> {
         });
     }
     serde_json::from_str(&text).map_err(damaged)
+}
+
+fn read_checkpoints(dir: &Path) -> Result<Vec<Checkpoint>, RunDirError> {
+    let path = dir.join(CHECKPOINTS);
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let text = read_text(&path)?;
+    serde_json::from_str(&text).map_err(|e| RunDirError::Damaged {
+        message: format!("not a list of checkpoints: {e}"),
+        path,
+    })
 }
 
 fn read_text(path: &Path) -> Result<String, RunDirError> {

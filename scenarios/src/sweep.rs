@@ -6,6 +6,7 @@
 //! it stops, does not depend on how many threads there are or how fast.
 
 use crate::Scenario;
+use crate::differ::{self, Compared, Difference};
 use crate::panics::Watch;
 use crate::runner::{End, RunFailure, RunOptions};
 use squall_api::Bugs;
@@ -57,6 +58,8 @@ pub struct Judged {
     pub run: Option<Box<Run>>,
     /// Whether a second run came out the same; `None` if there was none.
     pub reproduced: Option<bool>,
+    /// Where the two came apart, if they did and it could be shown.
+    pub difference: Option<Box<Difference>>,
     /// What the run means for the exit.
     pub exit: Exit,
 }
@@ -170,18 +173,35 @@ pub fn judge_once(
         ..options.clone()
     };
     let mut internal = false;
+    let mut difference = None;
+    let mut apart = |first: &Run, second: &Run| {
+        let found = differ::locate(runner, scenario, seed, options, [first, second]);
+        if let Ok(Compared::Differ(found)) = found {
+            difference = Some(found);
+        }
+    };
     let (summary, run, reproduced) = match guarded(runner, scenario, seed, options) {
         Ok(run) if run.summary.failure().is_some() => {
             match guarded(runner, scenario, seed, &recorded) {
                 Ok(second) if same(&run, &second) => {
                     (second.summary.clone(), Some(Box::new(second)), Some(true))
                 }
-                Ok(_) | Err(_) => (run.summary.clone(), Some(Box::new(run)), Some(false)),
+                second => {
+                    if let Ok(second) = second {
+                        apart(&run, &second);
+                    }
+                    (run.summary.clone(), Some(Box::new(run)), Some(false))
+                }
             }
         }
         Ok(run) => {
-            let reproduced = again.then(|| {
-                guarded(runner, scenario, seed, options).is_ok_and(|second| same(&run, &second))
+            let reproduced = again.then(|| match guarded(runner, scenario, seed, options) {
+                Ok(second) if same(&run, &second) => true,
+                Ok(second) => {
+                    apart(&run, &second);
+                    false
+                }
+                Err(_) => false,
             });
             let summary = run.summary.clone();
             let kept = options.record.then(|| Box::new(run));
@@ -208,6 +228,7 @@ pub fn judge_once(
         summary,
         run,
         reproduced,
+        difference,
     }
 }
 

@@ -43,11 +43,11 @@ pub(super) struct ReplayArgs {
 struct Moment(u64);
 
 /// What is run again.
-struct Again {
-    selected: Selected,
-    seed: u64,
-    options: RunOptions,
-    recorded: Option<Box<Recorded>>,
+pub(super) struct Again {
+    pub(super) selected: Selected,
+    pub(super) seed: u64,
+    pub(super) options: RunOptions,
+    pub(super) recorded: Option<Box<Recorded>>,
 }
 
 pub(super) fn replay(
@@ -62,7 +62,7 @@ pub(super) fn replay(
         ..Layer::default()
     };
     let (settings, profile) = settle(flags, None)?;
-    let again = again(args, &settings)?;
+    let again = again(&args.run, &args.bugs, &args.overrides, &settings)?;
 
     let started = Started {
         scenarios: vec![again.selected.scenario.name.clone()],
@@ -104,17 +104,23 @@ pub(super) fn replay(
     reporter.finish(None, |_, _, _| Vec::new())
 }
 
-fn again(args: &ReplayArgs, settings: &Settings) -> Result<Again, Complaint> {
+/// Finds what a word means: a run directory, or 'scenario@seed'.
+pub(super) fn again(
+    word: &str,
+    bugs: &[Bug],
+    overrides: &[String],
+    settings: &Settings,
+) -> Result<Again, Complaint> {
     let dirs = RunDirs::new(&settings.out, settings.keep_runs);
-    match args.run.rsplit_once('@') {
-        Some((name, seed)) if !is_path(&args.run) => {
+    match word.rsplit_once('@') {
+        Some((name, seed)) if !is_path(word) => {
             let seed = seed.parse().map_err(|_| {
                 Complaint::usage(format!(
                     "{:?}: {seed:?} is not a seed: write a number from 0 to 2^64-1",
-                    args.run
+                    word
                 ))
             })?;
-            let mut selected = select(&[name.to_owned()], &args.overrides)?;
+            let mut selected = select(&[name.to_owned()], overrides)?;
             if selected.len() > 1 {
                 let text = format!("{name:?} names {} scenarios; name one", selected.len());
                 return Err(Complaint::usage(text));
@@ -122,23 +128,23 @@ fn again(args: &ReplayArgs, settings: &Settings) -> Result<Again, Complaint> {
             Ok(Again {
                 selected: selected.remove(0),
                 seed,
-                options: options(planted(&args.bugs)?, None),
+                options: options(planted(bugs)?, None),
                 recorded: None,
             })
         }
         _ => {
-            let recorded = dirs.open(&args.run).map_err(|e| no_run(&args.run, &e))?;
-            if !args.overrides.is_empty() {
+            let recorded = dirs.open(word).map_err(|e| no_run(word, &e))?;
+            if !overrides.is_empty() {
                 let text = "a run directory holds its scenario with every override; drop --set";
                 return Err(Complaint::usage(text));
             }
             let named = recorded.file.summary.bugs.iter();
-            let bugs: Vec<Bug> = if args.bugs.is_empty() {
+            let bugs: Vec<Bug> = if bugs.is_empty() {
                 named
                     .map(|name| bug(name).map_err(Complaint::usage))
                     .collect::<Result<_, _>>()?
             } else {
-                args.bugs.clone()
+                bugs.to_vec()
             };
             let summary = &recorded.file.summary;
             Ok(Again {

@@ -76,6 +76,12 @@ impl<'c, 'o> Reporter<'c, 'o> {
         let name = format!("{}@{}", judged.summary.scenario, judged.summary.seed);
         let failed = judged.summary.failure().is_some();
         self.progress.run(self.console, &name, failed);
+        if let Some(difference) = &judged.difference {
+            let program = self.console.program();
+            let replay = replay_command(program, &judged.summary, selected, &self.overrides);
+            let diff = replay.replacen(" replay ", " diff ", 1);
+            self.warn(format!("{name}: {}: {diff}", difference.sentence()));
+        }
 
         let mut explanation = self.explain(&judged, selected);
         let run_dir = self.leave(&judged, selected, &mut explanation);
