@@ -267,6 +267,43 @@ mod tests {
     }
 
     #[test]
+    fn shapes_cut_what_their_names_say() {
+        for seed in 0..50 {
+            let cut = |cut| picker(Some(2), &[], seed).cut(&cut);
+            let bridge = cut(Cut::Bridge(Selector::Nodes(vec![3])));
+            assert!(bridge.iter().all(|(from, to)| *from != 3 && *to != 3));
+            assert_eq!(bridge.len(), 2 * 2 * 2, "two halves of two");
+            let ring = cut(Cut::Ring);
+            for node in 1..=5 {
+                let deaf_to = ring.iter().filter(|(_, to)| *to == node).count();
+                assert_eq!(deaf_to, 2, "it hears two of four");
+            }
+            assert!(ring.iter().all(|(f, t)| ring.contains(&(*t, *f))));
+            let share = crate::format::Ratio::new(0.25).unwrap();
+            let partial = cut(Cut::Partial(share));
+            assert!(partial.len() == 5 && partial.is_sorted());
+        }
+    }
+
+    #[test]
+    fn damage_goes_to_those_whom_the_cluster_can_spare() {
+        let mut picker = picker(Some(2), &[], 0);
+        picker.damageable = vec![4, 5];
+        let mut draw = Draw::keyed(0, "test", 0, 0);
+        assert_eq!(picker.damageable(vec![1, 4], &mut draw), [4]);
+        let other = picker.damageable(vec![1, 2], &mut draw);
+        assert!(other == [4] || other == [5]);
+    }
+
+    #[test]
+    fn here_is_who_passed_the_mark() {
+        let mut picker = picker(Some(2), &[], 0);
+        picker.here = Some(5);
+        assert_eq!(picker.select(&Selector::Here), [5]);
+        assert_eq!(picker.select(&Selector::RandomOf(3)).len(), 3);
+    }
+
+    #[test]
     fn groups_have_their_size_and_take_running_nodes_first() {
         for seed in 0..100 {
             let mut picker = picker(Some(1), &[4], seed);

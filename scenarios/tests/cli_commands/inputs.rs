@@ -67,7 +67,7 @@ fn flags_that_make_no_sense_are_named() {
         ),
         (
             &["run", "--bug", "ack-befor-fsync"],
-            "did you mean ack-before-fsync?",
+            "did you mean ack-before-fsync",
         ),
         (&["run", "--bug", "zzz"], "`squall bugs list` shows all"),
         (
@@ -279,7 +279,8 @@ fn every_listed_fault_can_be_written_in_a_scenario() {
     let file = dir.path().join("a.toml");
     for fault in faults.keys() {
         let mut text = text("a").replace("pause = { node = \"leader\" }", fault);
-        if fault.starts_with("crash") {
+        let momentary = ["crash", "stop", "wipe", "client_reset", "clock_step"];
+        if momentary.iter().any(|action| fault.starts_with(action)) {
             text = text.replace("for = \"1s\"\n", "");
         }
         fs::write(&file, text).unwrap();
