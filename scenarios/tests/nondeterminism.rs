@@ -228,7 +228,10 @@ fn a_thread_that_a_lane_starts_is_refused_with_its_seed() {
             started.expect("a thread");
         })
     };
-    let (exit, text) = squall(&["run", "healthy", "--seed", "1"], &runner(taint));
+    let out = tempfile::tempdir().expect("a temporary directory");
+    let dir = out.path().display().to_string();
+    let sweep = ["run", "healthy", "--seed", "1", "--out", &dir];
+    let (exit, text) = squall(&sweep, &runner(taint));
     assert_eq!(exit, Exit::Violation, "{text}");
     assert!(
         text.contains("healthy@1") && text.contains("thread"),
