@@ -4,6 +4,7 @@
 mod bugs;
 mod check;
 mod console;
+mod crash_points;
 mod diff;
 mod lint;
 mod list;

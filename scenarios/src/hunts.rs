@@ -10,13 +10,12 @@ pub const fn scenarios(bug: Bug) -> &'static [&'static str] {
         Bug::AckOnAppend => &["symmetric-partition"],
         Bug::CreateBackendInPlace
         | Bug::RestartLogBeforeInstall
-        | Bug::UnsyncedHardState
+        | Bug::UncheckedRecords
         | Bug::UnsyncedSegmentName
         | Bug::UnsyncedSnapshot
-        | Bug::UseLeftoverTemporary => &["lagging-follower-snapshot"],
-        Bug::CutOneTooMany | Bug::RefuseTornTail | Bug::UncheckedRecords => {
-            &["rolling-crashes-torn-writes"]
-        }
+        | Bug::UseLeftoverTemporary => &["crash-points"],
+        Bug::UnsyncedHardState => &["election-storm"],
+        Bug::CutOneTooMany | Bug::RefuseTornTail => &["rolling-crashes-torn-writes"],
         Bug::CutRotAsTornTail
         | Bug::IgnoreFailedFsync
         | Bug::IgnoreFullDisk
@@ -33,4 +32,18 @@ pub const fn scenarios(bug: Bug) -> &'static [&'static str] {
         Bug::UnconfirmedRead => &["one-way-partition-leader"],
         Bug::VoteShorterLog => &["election-storm"],
     }
+}
+
+/// Whether the scenario finds `bug` when it is crashed at each of its disk
+/// operations, and hardly otherwise.
+pub const fn needs_crash_points(bug: Bug) -> bool {
+    matches!(
+        bug,
+        Bug::CreateBackendInPlace
+            | Bug::RestartLogBeforeInstall
+            | Bug::UncheckedRecords
+            | Bug::UnsyncedSegmentName
+            | Bug::UnsyncedSnapshot
+            | Bug::UseLeftoverTemporary
+    )
 }

@@ -18,6 +18,7 @@
 
 pub mod cli;
 pub mod commit;
+pub mod crash_points;
 pub mod differ;
 mod draw;
 pub mod effects;

@@ -27,6 +27,7 @@ const LIBRARY: &[(&str, &str)] = library![
     "fsync-stall-leader",
     "gc-pause-leader",
     "lagging-follower-snapshot",
+    "crash-points",
     "rolling-crashes-torn-writes",
     "power-loss-majority",
     "election-storm",

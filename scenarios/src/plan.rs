@@ -6,6 +6,7 @@
 //! shared sequence: a fault that is removed changes nothing about the others.
 
 mod action;
+mod crash_point;
 mod disk;
 mod link;
 mod schedule;
@@ -13,6 +14,7 @@ mod select;
 mod text;
 
 pub use action::{Action, Links};
+pub use crash_point::CrashPoint;
 pub use disk::DiskAction;
 pub use link::{Delay, LinkAction};
 pub use schedule::{Fired, Schedule, ScheduleError};

@@ -149,8 +149,7 @@ impl Sweep<'_> {
         let options = RunOptions {
             bugs: self.bugs,
             record: self.record_all,
-            follow: None,
-            trace: None,
+            ..RunOptions::default()
         };
         let again = self.check_determinism.takes(number);
         judge_once(runner, scenario, seed, &options, again, at)

@@ -139,6 +139,7 @@ fn every_fault_fires_at_somebody_and_its_schedule_reads_back() {
                 seed,
                 clocks: plan.clocks.clone(),
                 faults: fired.collect(),
+                crash_points: Vec::new(),
             };
             for fault in &schedule.faults {
                 let nodes = fault.action.nodes();

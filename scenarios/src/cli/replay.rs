@@ -6,6 +6,7 @@ use super::run::{bug, planted};
 use super::select::{Selected, select};
 use super::settings::settle;
 use super::{Complaint, Format};
+use crate::plan::CrashPoint;
 use crate::rundir::{Recorded, RunDirError, RunDirs, RunFile};
 use crate::runner::RunOptions;
 use crate::sweep::{Runner, Stop, bug_names, judge_once};
@@ -28,6 +29,10 @@ pub(super) struct ReplayArgs {
     /// An override that the run had; a run directory knows its own
     #[arg(long = "set", value_name = "PATH=VALUE")]
     overrides: Vec<String>,
+
+    /// A crash that a crash-point sweep made, by its address; may be repeated
+    #[arg(long = "crash-point", value_name = "NODE:NS:IMAGE")]
+    crash_points: Vec<CrashPoint>,
 
     /// Show every event up to this moment of the run, as in 14.2s
     #[arg(long, value_name = "TIME", value_parser = moment)]
@@ -62,7 +67,12 @@ pub(super) fn replay(
         ..Layer::default()
     };
     let (settings, profile) = settle(flags, None)?;
-    let again = again(&args.run, &args.bugs, &args.overrides, &settings)?;
+    let mut again = again(&args.run, &args.bugs, &args.overrides, &settings)?;
+    if !args.crash_points.is_empty() && again.recorded.is_some() {
+        let text = "a run directory holds its crash points; drop --crash-point";
+        return Err(Complaint::usage(text));
+    }
+    again.options.crash_points.clone_from(&args.crash_points);
 
     let started = Started {
         scenarios: vec![again.selected.scenario.name.clone()],
@@ -175,7 +185,7 @@ fn options(bugs: Bugs, follow: Option<crate::Schedule>) -> RunOptions {
         bugs,
         record: true,
         follow,
-        trace: None,
+        ..RunOptions::default()
     }
 }
 

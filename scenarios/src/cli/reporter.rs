@@ -65,6 +65,20 @@ impl<'c, 'o> Reporter<'c, 'o> {
         self.replay = Some(format!("{program} replay {}", quoted(dir)));
     }
 
+    /// The runs that follow are made by another command than scenario and seed.
+    pub(super) fn replay_with(&mut self, arguments: &str) {
+        let program = self.console.program();
+        self.replay = Some(format!("{program} replay {arguments}"));
+    }
+
+    /// Shows data that is no part of the result, before it.
+    pub(super) fn show(&mut self, text: &str) {
+        self.progress.clear(self.console);
+        if self.format == Format::Human {
+            self.console.print(text);
+        }
+    }
+
     /// Runs that failed so far.
     pub(super) fn failed(&self) -> u64 {
         self.totals.all().fail

@@ -1,8 +1,9 @@
 //! `squall run`, and `squall` alone.
 
 use super::console::Console;
+use super::crash_points::{self, Bounds};
 use super::reporter::Reporter;
-use super::select::select;
+use super::select::{Selected, select};
 use super::settings::settle;
 use super::{Complaint, Format};
 use crate::sweep::{Judged, Runner, Stop, Sweep, bug_names};
@@ -65,6 +66,19 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "DIR")]
     out: Option<String>,
 
+    /// Crash each run at every one of its disk operations, and again in the
+    /// recoveries: one sweep for each scenario and seed
+    #[arg(long, conflicts_with = "run_for")]
+    crash_points: bool,
+
+    /// With --crash-points: how many images of the disk to try at each operation
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    images: u32,
+
+    /// With --crash-points: crash at so many moments only, spread evenly
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    points: Option<u64>,
+
     /// Run every Nth run twice and compare, as in 1/50; 0 for none
     #[arg(long, value_name = "1/N")]
     check_determinism: Option<Sample>,
@@ -102,6 +116,8 @@ pub(super) fn run(
         record_all: settings.keep == Keep::All,
     };
     in_range(&sweep)?;
+    let crashes = args.crash_points
+        || args.hunts() && args.bugs.iter().any(|bug| hunts::needs_crash_points(*bug));
     let started = started(&sweep, profile);
     let mut reporter = Reporter::new(console, format, started, &args.overrides).keep(&settings);
 
@@ -110,15 +126,30 @@ pub(super) fn run(
     } else {
         settings.max_fail
     };
-    let enough = sweep.go(runner, stop, |judged| {
-        let at = judged.scenario;
-        reporter.judged(judged, &selected[at]);
+    let each = |judged: Judged, selected: &Selected, reporter: &mut Reporter<'_, '_>| {
+        reporter.judged(judged, selected);
         if max_fail != 0 && reporter.failed() >= max_fail {
             ControlFlow::Break(())
         } else {
             ControlFlow::Continue(())
         }
-    });
+    };
+    let enough = if crashes {
+        reporter.next_sweep(None);
+        let bounds = Bounds {
+            images: args.images,
+            points: args
+                .points
+                .map(|n| usize::try_from(n).unwrap_or(usize::MAX)),
+            is_hunt: args.hunts(),
+        };
+        crash_points::sweep(&sweep, &selected, bounds, runner, stop, &mut reporter, each)
+    } else {
+        sweep.go(runner, stop, |judged| {
+            let at = judged.scenario;
+            each(judged, &selected[at], &mut reporter)
+        })
+    };
     let found = reporter.failed();
 
     for bug in hunted {
@@ -166,7 +197,7 @@ fn hunt(
     };
     reporter.next_sweep(None);
     let mut runs = 0;
-    let found = sweep.go(runner, stop, |judged: Judged| {
+    let mut look = |judged: Judged| {
         runs += 1;
         reporter.hunting(&judged);
         match headline(&judged.summary) {
@@ -175,7 +206,11 @@ fn hunt(
             }
             _ => ControlFlow::Continue(()),
         }
-    });
+    };
+    let found = match hunts::needs_crash_points(bug) {
+        true => crash_points::hunt(&sweep, runner, stop, look),
+        false => sweep.go(runner, stop, &mut look),
+    };
     if found.is_none() && stop.raised() {
         return Ok(());
     }

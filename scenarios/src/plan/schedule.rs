@@ -1,7 +1,7 @@
 //! Schedules: the faults of a run as they fired, written down so that they can
 //! be followed again without the RNG.
 
-use super::NodeClock;
+use super::{CrashPoint, NodeClock};
 use super::action::Action;
 use crate::draw::hash;
 use crate::format::Diagnostic;
@@ -24,6 +24,8 @@ pub struct Schedule {
     pub clocks: Vec<NodeClock>,
     /// The faults, in the order in which they fired.
     pub faults: Vec<Fired>,
+    /// The crashes of a crash-point sweep.
+    pub crash_points: Vec<CrashPoint>,
 }
 
 /// One fault as it fired.
@@ -101,6 +103,8 @@ struct File {
     clock: Vec<NodeClock>,
     #[serde(default)]
     fault: Vec<Fired>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    crash_point: Vec<CrashPoint>,
 }
 
 impl Schedule {
@@ -113,6 +117,7 @@ impl Schedule {
             seed: self.seed.to_string(),
             clock: self.clocks.clone(),
             fault: self.faults.clone(),
+            crash_point: self.crash_points.clone(),
         };
         let text = toml::to_string(&file).expect("a schedule is tables, strings and integers");
         format!("# Every fault of one run, made concrete: replays without the RNG.\n{text}")
@@ -186,6 +191,7 @@ impl Schedule {
             seed,
             clocks: file.clock,
             faults: file.fault,
+            crash_points: file.crash_point,
         })
     }
 }
@@ -349,6 +355,11 @@ mod tests {
                 drift_ppm: 3,
             }],
             faults: actions.into_iter().enumerate().map(number).collect(),
+            crash_points: vec![CrashPoint {
+                node: 2,
+                at: 1_234_567,
+                image: 3,
+            }],
         }
     }
 

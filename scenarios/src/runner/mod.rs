@@ -5,13 +5,17 @@ mod judge;
 mod liveness;
 mod load;
 mod nemesis;
+mod probe;
 mod setup;
 mod story;
 mod suspend;
 mod tally;
 mod watch;
 
+pub use probe::{NodeProbe, Probe, Probed};
+
 use crate::panics::Watch;
+use crate::plan::CrashPoint;
 use crate::{Plan, Scenario, Schedule};
 use serde::{Deserialize, Serialize};
 use squall_api::Bugs;
@@ -29,6 +33,10 @@ pub struct RunOptions {
     pub record: bool,
     /// Follow this schedule of faults instead of drawing one from the seed.
     pub follow: Option<Schedule>,
+    /// Power losses at exact moments, besides the faults.
+    pub crash_points: Vec<CrashPoint>,
+    /// Filled with what the run did to its disks, unless it ended early.
+    pub probe: Option<Probe>,
     /// Keep the events of this window with everything that was hashed.
     pub trace: Option<Window>,
 }
@@ -117,6 +125,10 @@ pub fn run_with(
     let watch = watch::Watch::new(scenario.cluster.nodes);
     let observer = Box::new(watch.clone());
 
+    let mut crash_points = options.crash_points.clone();
+    if let Some(schedule) = &options.follow {
+        crash_points.extend(&schedule.crash_points);
+    }
     let notes = Arc::new(story::Notes::default());
     let script = story::Script {
         scenario: scenario.clone(),
@@ -127,6 +139,8 @@ pub fn run_with(
             .as_ref()
             .map(|schedule| schedule.faults.clone()),
         watch: watch.clone(),
+        crash_points: crash_points.clone(),
+        probe: options.probe.clone(),
         notes: notes.clone(),
     };
     let panics = Watch::new();
@@ -144,17 +158,19 @@ pub fn run_with(
     })?;
 
     let fired = notes.fired();
+    let crashes = crash_points.len() as u64;
     let schedule = Schedule {
         scenario: scenario.name.clone(),
         seed,
         clocks,
         faults: fired,
+        crash_points,
     };
     Ok(judge::judge(judge::Evidence {
         scenario,
         seed,
         bugs: options.bugs,
-        faults_planned: planned as u64,
+        faults_planned: planned as u64 + crashes,
         schedule,
         simulated,
         watch,

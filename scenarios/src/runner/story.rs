@@ -1,12 +1,14 @@
 //! What happens in a run, in the order in which it happens.
 
 use super::nemesis::Nemesis;
+use super::probe::Probe;
 use super::watch::Watch;
 use super::{audit, liveness, load};
 use crate::format::Scenario;
-use crate::plan::{Fired, Plan};
+use crate::plan::{CrashPoint, Fired, Plan};
 use squall_checkers::replicas::Replica;
-use squall_record::RunPhase;
+use squall_record::{FaultPhase, RunPhase};
+use squall_sim::PowerLoss;
 use squall_sim::world::World;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,6 +21,8 @@ pub(super) struct Script {
     pub(super) plan: Plan,
     pub(super) follow: Option<Vec<Fired>>,
     pub(super) watch: Watch,
+    pub(super) crash_points: Vec<CrashPoint>,
+    pub(super) probe: Option<Probe>,
     pub(super) notes: Arc<Notes>,
 }
 
@@ -53,6 +57,22 @@ pub(super) struct Ending {
     pub(super) replicas: Result<Vec<Replica>, String>,
 }
 
+/// The numbers of crash points among faults begin here.
+const CRASH_POINTS: u32 = 1 << 24;
+
+/// One crash point: the node loses power, and starts again.
+async fn crash(world: World, number: u32, point: CrashPoint) {
+    let CrashPoint { node, at, image } = point;
+    let label = "crash point";
+    world.sleep_until(at).await;
+    let what = format!("n{node} loses power, image {image} of its disk is left");
+    world.fault(number, FaultPhase::Start, label, &what);
+    world.crash(node, PowerLoss::Image(image));
+    world.sleep(CrashPoint::DOWN).await;
+    world.fault(number, FaultPhase::End, label, &what);
+    world.start(node);
+}
+
 /// How many election timeouts the cluster has to form, and to converge.
 const PATIENCE: u64 = 40;
 
@@ -64,8 +84,16 @@ pub(super) async fn tell(world: World, script: Script) -> Ending {
         plan,
         follow,
         watch,
+        crash_points,
+        probe: disks,
         notes,
     } = script;
+    if disks.is_some() {
+        world.record_operations();
+    }
+    for (number, point) in (CRASH_POINTS..).zip(crash_points) {
+        world.spawn(crash(world.clone(), number, point));
+    }
     let patience = PATIENCE * scenario.cluster.election_timeout.ns();
     let limit = Duration::from_nanos(scenario.workload.client_timeout.ns());
     let nemesis = Nemesis::new(world.clone(), watch, scenario.cluster.damage, seed);
@@ -118,6 +146,9 @@ pub(super) async fn tell(world: World, script: Script) -> Ending {
         }
         Err(_) => Err("the cluster did not converge".to_owned()),
     };
+    if let Some(disks) = disks {
+        disks.fill(&world, end);
+    }
     Ending {
         converged,
         load_end: end,

@@ -103,6 +103,7 @@ pub(crate) fn run(
         seed,
         clocks: Plan::draw(scenario, seed).clocks,
         faults: Vec::new(),
+        crash_points: Vec::new(),
     });
     let mut checks = failures;
     if checks.is_empty() {

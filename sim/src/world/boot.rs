@@ -59,6 +59,8 @@ fn open_member(shared: Arc<Shared>, node: u64, member: MemberSetup, bugs: Bugs, 
     let mut inner = shared.lock();
     let t = inner.now;
     inner.meet_doom(node);
+    let spent = inner.node(node).disk.spent();
+    inner.node(node).openings.push((t, t + spent));
     match opened {
         Ok(Lanes { raft, apply }) => {
             let spent = inner.node(node).disk.spent();

@@ -6,7 +6,9 @@
 use super::handle::World;
 use super::process::{Doom, Lane, Node};
 use super::queue::Due;
-use crate::{ClientWay, ClockFault, DiskFault, LatencyModel, LinkFault, NodeClock, PowerLoss};
+use crate::{
+    ClientWay, ClockFault, DiskFault, LatencyModel, LinkFault, NodeClock, Operation, PowerLoss,
+};
 use squall_api::Input;
 
 /// Processes.
@@ -171,6 +173,33 @@ impl World {
     /// [`NodeDisk::clear`](crate::NodeDisk::clear).
     pub fn unspoil(&self, fault: u32, node: u64) {
         self.shared.lock().node(node).disk.clear(fault);
+    }
+
+    /// Records every node's disk operations from now on.
+    pub fn record_operations(&self) {
+        let mut inner = self.shared.lock();
+        for node in &mut inner.nodes {
+            node.disk.record_operations(true);
+        }
+    }
+
+    /// A node's disk operations since this was last called. Those that a crash
+    /// took back are among them, with times after it.
+    pub fn take_operations(&self, node: u64) -> Vec<Operation> {
+        self.shared.lock().node(node).disk.take_operations()
+    }
+
+    /// When each of a node's processes opened its member: from, and to, had it
+    /// not been killed.
+    pub fn openings(&self, node: u64) -> Vec<(u64, u64)> {
+        self.shared.lock().node(node).openings.clone()
+    }
+
+    /// How many images a node's last power loss could have left, as
+    /// [`NodeDisk::counted_images`](crate::NodeDisk::counted_images) has them;
+    /// `None` if it was no [`PowerLoss::Image`].
+    pub fn images(&self, node: u64) -> Option<u32> {
+        self.shared.lock().node(node).images
     }
 
     /// Bytes that a node's files take on its disk.

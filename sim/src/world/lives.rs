@@ -39,6 +39,12 @@ impl Inner {
             Gone::Exited => (PowerLoss::Kept, None),
             Gone::Wiped => (PowerLoss::Kept, Some("wiped")),
         };
+        let mut disk = disk.map(str::to_owned);
+        if let PowerLoss::Image(number) = how {
+            state.images = Some(state.disk.counted_images(now));
+            let left = state.disk.describe_image(now, number);
+            disk = Some(format!("image {number}: {left}"));
+        }
         let report = state.disk.crash(now, how);
         if let Some(disk) = disk {
             self.recorder.notable(

@@ -124,6 +124,11 @@ pub(crate) struct Node {
     pub(crate) wipes: u64,
     /// It is to be killed again while it recovers.
     pub(crate) doom: Option<Doom>,
+    /// When its processes opened their members: from, and to.
+    pub(crate) openings: Vec<(u64, u64)>,
+    /// How many images its last power loss could have left, as far as they are
+    /// counted; known if it left one of them.
+    pub(crate) images: Option<u32>,
     pub(crate) lanes: [LaneState; 2],
     pub(crate) standing: Standing,
 }

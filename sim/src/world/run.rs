@@ -85,6 +85,8 @@ where
             slow: BTreeMap::new(),
             wipes: 0,
             doom: None,
+            openings: Vec::new(),
+            images: None,
             lanes: [LaneState::default(), LaneState::default()],
             standing: Standing::of_nobody(),
         });
