@@ -1,8 +1,7 @@
 //! The moments of a run at which a crash finds something else than before.
 
 use crate::plan::CrashPoint;
-use crate::runner::NodeProbe;
-use squall_sim::{DiskOp, Operation};
+use crate::runner::{Done, NodeProbe};
 
 /// A moment to crash at, and what happens there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,7 +14,7 @@ pub(super) struct Moment {
     /// Just before the operation ends, not after it.
     pub(super) before: bool,
     pub(super) work: &'static str,
-    pub(super) step: &'static str,
+    pub(super) step: String,
 }
 
 impl Moment {
@@ -28,19 +27,19 @@ impl Moment {
     }
 
     /// What it is, as far as recoveries are compared.
-    pub(super) fn kind(&self) -> (&'static str, &'static str, bool) {
-        (self.work, self.step, self.before)
+    pub(super) fn kind(&self) -> (&'static str, String, bool) {
+        (self.work, self.step.clone(), self.before)
     }
 
     /// The row that it is counted in.
-    pub(super) fn row(&self) -> (&'static str, &'static str) {
-        (self.work, self.step)
+    pub(super) fn row(&self) -> (&'static str, String) {
+        (self.work, self.step.clone())
     }
 }
 
 /// The moments of a node between two times.
 pub(super) fn moments(node: u64, probe: &NodeProbe, from: u64, until: u64) -> Vec<Moment> {
-    let in_range = |operation: &&Operation| operation.ended > from && operation.ended <= until;
+    let in_range = |operation: &&Done| operation.ended > from && operation.ended <= until;
     let operations = probe.operations.iter().filter(in_range);
     operations
         .flat_map(|operation| {
@@ -56,12 +55,9 @@ pub(super) fn moments(node: u64, probe: &NodeProbe, from: u64, until: u64) -> Ve
                 opening: opening.is_some(),
                 before,
                 work: work(operation, opening.is_some(), first),
-                step: operation.what.name(),
+                step: operation.what.clone(),
             };
-            let durable = matches!(
-                operation.what,
-                DiskOp::Sync | DiskOp::SyncDir | DiskOp::FinishSync
-            );
+            let durable = matches!(&*operation.what, "sync" | "sync_dir" | "finish_sync");
             [durable.then(|| moment(true)), Some(moment(false))]
         })
         .flatten()
@@ -76,8 +72,8 @@ pub(super) fn recovery(node: u64, probe: &NodeProbe, from: u64, to: u64) -> Vec<
 }
 
 /// What an operation is part of.
-fn work(operation: &Operation, opening: bool, first: bool) -> &'static str {
-    let path = operation.path.to_string_lossy();
+fn work(operation: &Done, opening: bool, first: bool) -> &'static str {
+    let path = &operation.path;
     let in_log = path.starts_with("wal");
     if opening {
         return match (first, in_log) {
@@ -88,11 +84,11 @@ fn work(operation: &Operation, opening: bool, first: bool) -> &'static str {
         };
     }
     let temporary = path.ends_with(".tmp");
-    let names = matches!(operation.what, DiskOp::Rename | DiskOp::SyncDir);
-    match (in_log, operation.what) {
-        (true, DiskOp::Remove) => "log purged",
+    let names = matches!(&*operation.what, "rename" | "sync_dir");
+    match (in_log, &*operation.what) {
+        (true, "remove") => "log purged",
         (true, _) if temporary || names => "log segment begun",
-        (true, DiskOp::Write | DiskOp::SetLen) => "log appended",
+        (true, "write" | "set_len") => "log appended",
         (true, _) => "log synced",
         (false, _) if temporary || names => "snapshot installed",
         (false, _) => "database committed",

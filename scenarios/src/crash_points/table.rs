@@ -25,7 +25,7 @@ pub struct Table {
     pub failed: u64,
     /// It ended before everything was tried.
     pub unfinished: bool,
-    rows: BTreeMap<(&'static str, &'static str), Row>,
+    rows: BTreeMap<(&'static str, String), Row>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -81,7 +81,12 @@ impl Pool {
             Some(answer) => {
                 self.idle().push(worker);
                 match answer {
-                    Answer::Run(run) => Ok(*run),
+                    Answer::Run(run, probed) => {
+                        if let Some(probe) = &options.probe {
+                            probe.set(probed.map(|probed| *probed));
+                        }
+                        Ok(*run)
+                    }
                     Answer::Failed(failure) => Err(failure),
                 }
             }

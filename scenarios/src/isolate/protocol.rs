@@ -1,7 +1,8 @@
 //! What a sweep and its workers tell each other: one line of JSON for each run
 //! that is asked for, one for what came of it.
 
-use crate::runner::{RunFailure, RunOptions};
+use crate::plan::CrashPoint;
+use crate::runner::{Probe, Probed, RunFailure, RunOptions};
 use crate::{Scenario, Schedule};
 use serde::{Deserialize, Serialize};
 use squall_api::{Bug, Bugs};
@@ -19,6 +20,8 @@ pub(super) struct Ask {
     bugs: Vec<String>,
     record: bool,
     follow: Option<String>,
+    crash_points: Vec<CrashPoint>,
+    probe: bool,
     trace: Option<Window>,
 }
 
@@ -26,7 +29,7 @@ pub(super) struct Ask {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Answer {
-    Run(Box<Run>),
+    Run(Box<Run>, Option<Box<Probed>>),
     Failed(RunFailure),
 }
 
@@ -38,6 +41,8 @@ impl Ask {
             bugs: crate::sweep::bug_names(options.bugs),
             record: options.record,
             follow: options.follow.as_ref().map(Schedule::to_toml),
+            crash_points: options.crash_points.clone(),
+            probe: options.probe.is_some(),
             trace: options.trace,
         }
     }
@@ -57,6 +62,8 @@ impl Ask {
             bugs,
             record: self.record,
             follow: follow.transpose().map_err(|e| e.to_string())?,
+            crash_points: self.crash_points.clone(),
+            probe: self.probe.then(Probe::default),
             trace: self.trace,
         };
         Ok((scenario, self.seed, options))

@@ -1,7 +1,7 @@
 //! The worker's side: makes the runs that it is asked for, until nobody asks.
 
 use super::protocol::{Answer, Ask, SAYS};
-use crate::runner::{End, RunFailure};
+use crate::runner::{End, Probe, RunFailure};
 use crate::sweep::{Runner, guarded};
 use std::io::{self, BufRead, Write};
 
@@ -39,7 +39,8 @@ pub fn serve(
                         run.history.clear();
                         run.events.clear();
                     }
-                    Answer::Run(Box::new(run))
+                    let probed = options.probe.as_ref().and_then(Probe::take);
+                    Answer::Run(Box::new(run), probed.map(Box::new))
                 }
             },
         };

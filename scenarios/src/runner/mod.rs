@@ -12,7 +12,7 @@ mod suspend;
 mod tally;
 mod watch;
 
-pub use probe::{NodeProbe, Probe, Probed};
+pub use probe::{Done, NodeProbe, Probe, Probed};
 
 use crate::panics::Watch;
 use crate::plan::CrashPoint;
