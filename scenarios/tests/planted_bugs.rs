@@ -10,7 +10,7 @@ use squall_record::{Run, Verdict};
 /// Consequences: none of them names the line of code that is wrong. Votes are
 /// judged by the messages that members sent each other; two leaders in a term,
 /// what a second vote leads to, come in about one storm of a hundred.
-const CONSEQUENCES: [&str; 8] = [
+const CONSEQUENCES: [&str; 10] = [
     "linearizable",
     "durability",
     "replicas",
@@ -19,6 +19,8 @@ const CONSEQUENCES: [&str; 8] = [
     "raft.leader_completeness",
     "raft.state_machine_safety",
     "raft.vote_once",
+    "raft.acks_kept",
+    "members",
 ];
 
 fn make(scenario: &Scenario, seed: u64, bugs: Bugs) -> Run {
@@ -92,4 +94,24 @@ fn unconfirmed_read_is_found() {
 #[test]
 fn vote_shorter_log_is_found() {
     hunt(Bug::VoteShorterLog);
+}
+
+#[test]
+fn cut_one_too_many_is_found() {
+    hunt(Bug::CutOneTooMany);
+}
+
+#[test]
+fn refuse_torn_tail_is_found() {
+    hunt(Bug::RefuseTornTail);
+}
+
+#[test]
+fn snapshot_ahead_of_index_is_found() {
+    hunt(Bug::SnapshotAheadOfIndex);
+}
+
+#[test]
+fn unsynced_hard_state_is_found() {
+    hunt(Bug::UnsyncedHardState);
 }

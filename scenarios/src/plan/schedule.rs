@@ -1,8 +1,8 @@
 //! Schedules: the faults of a run as they fired, written down so that they can
 //! be followed again without the RNG.
 
-use super::{CrashPoint, NodeClock};
 use super::action::Action;
+use super::{CrashPoint, NodeClock};
 use crate::draw::hash;
 use crate::format::Diagnostic;
 use serde::{Deserialize, Serialize};
