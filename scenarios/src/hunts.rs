@@ -16,11 +16,11 @@ pub const fn scenarios(bug: Bug) -> &'static [&'static str] {
         | Bug::UseLeftoverTemporary => &["crash-points"],
         Bug::UnsyncedHardState => &["election-storm"],
         Bug::CutOneTooMany | Bug::RefuseTornTail => &["rolling-crashes-torn-writes"],
-        Bug::CutRotAsTornTail
-        | Bug::IgnoreFailedFsync
-        | Bug::IgnoreFullDisk
-        | Bug::OpenUnguarded
-        | Bug::ReopenAfterFailedFsync => &["power-loss-majority"],
+        Bug::CutRotAsTornTail => &["rotten-disks"],
+        Bug::IgnoreFailedFsync | Bug::IgnoreFullDisk | Bug::ReopenAfterFailedFsync => {
+            &["failed-syncs-then-power-loss"]
+        }
+        Bug::OpenUnguarded => &["lying-disks"],
         Bug::EarlyConfChange
         | Bug::HalfQuorum
         | Bug::LearnerCounts

@@ -36,6 +36,7 @@ const LIBRARY: &[(&str, &str)] = library![
     "bad-client-links",
     "slow-disks",
     "failing-disks",
+    "failed-syncs-then-power-loss",
     "rotten-disks",
     "restarts-of-every-kind",
     "crashes-at-marks",

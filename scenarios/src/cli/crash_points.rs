@@ -8,6 +8,9 @@ use crate::sweep::{Judged, Runner, Stop, Sweep, bug_names};
 use squall_ci::{Exit, Extent};
 use std::ops::ControlFlow;
 
+/// A hunt sweeps so many seeds at most: each takes thousands of runs.
+const HUNT_SEEDS: usize = 5;
+
 /// How many crashes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
@@ -73,10 +76,14 @@ pub(super) fn hunt<B>(
     mut look: impl FnMut(Judged) -> ControlFlow<B>,
 ) -> Option<B> {
     let mut found = None;
-    for (at, scenario) in sweep.scenarios.iter().enumerate() {
+    let scenarios = || sweep.scenarios.iter().enumerate();
+    for (seed, (at, scenario)) in seeds(sweep)
+        .take(HUNT_SEEDS)
+        .flat_map(|seed| scenarios().map(move |s| (seed, s)))
+    {
         let crashes = CrashSweep {
             scenario,
-            seed: sweep.first_seed,
+            seed,
             bugs: sweep.bugs,
             jobs: sweep.jobs,
             images: 3,
@@ -92,7 +99,7 @@ pub(super) fn hunt<B>(
                 ControlFlow::Continue(()) => ControlFlow::Continue(()),
             }
         });
-        if found.is_some() {
+        if found.is_some() || stop.raised() {
             break;
         }
     }
