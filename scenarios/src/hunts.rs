@@ -16,11 +16,13 @@ pub const fn scenarios(bug: Bug) -> &'static [&'static str] {
         | Bug::UseLeftoverTemporary => &["crash-points"],
         Bug::UnsyncedHardState => &["election-storm"],
         Bug::CutOneTooMany | Bug::RefuseTornTail => &["rolling-crashes-torn-writes"],
-        Bug::CutRotAsTornTail => &["rotten-disks"],
+        // No run has shown their harm yet. Rot in the log of one member is covered
+        // by its database or by the others, and on no disk that lied has redb
+        // panicked without `quick_repair`.
+        Bug::CutRotAsTornTail | Bug::OpenUnguarded => &[],
         Bug::IgnoreFailedFsync | Bug::IgnoreFullDisk | Bug::ReopenAfterFailedFsync => {
             &["failed-syncs-then-power-loss"]
         }
-        Bug::OpenUnguarded => &["lying-disks"],
         Bug::EarlyConfChange
         | Bug::HalfQuorum
         | Bug::LearnerCounts

@@ -315,10 +315,6 @@ fn rot_in_the_log_is_refused_with_its_place_and_what_to_do() {
         }
     }
     assert!(refused >= 5, "only {refused} of 30 met the rot");
-    let loses = |result: &Result<Report, Panicked>| {
-        result.as_ref().is_ok_and(|report| !report.lost.is_empty())
-    };
-    caught(Bug::CutRotAsTornTail, &trouble, loses);
 }
 
 #[test]
@@ -338,7 +334,6 @@ fn a_database_whose_disk_lied_is_an_error_and_no_panic() {
         }
         assert!(report.wrong.is_empty(), "seed {seed}: {:?}", report.wrong);
     }
-    caught(Bug::OpenUnguarded, &trouble, |result| result.is_err());
 }
 
 #[test]

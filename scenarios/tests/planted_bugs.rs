@@ -115,3 +115,18 @@ fn snapshot_ahead_of_index_is_found() {
 fn unsynced_hard_state_is_found() {
     hunt(Bug::UnsyncedHardState);
 }
+
+#[test]
+fn ignore_failed_fsync_is_found() {
+    hunt(Bug::IgnoreFailedFsync);
+}
+
+#[test]
+fn ignore_full_disk_is_found() {
+    hunt(Bug::IgnoreFullDisk);
+}
+
+#[test]
+fn reopen_after_failed_fsync_is_found() {
+    hunt(Bug::ReopenAfterFailedFsync);
+}
