@@ -164,13 +164,14 @@ fn time_is_up_after_every_scenario_was_tried_once() {
     let scenarios = [scenario("a"), scenario("b"), scenario("c")];
     let none = Extent::For(Duration::from_nanos(1));
     assert_eq!(all(&sweep(&scenarios, none, 2), &passes).len(), 3);
-    let some = Extent::For(Duration::from_millis(60));
+    // Long enough that a busy machine gets to more than one round.
+    let some = Extent::For(Duration::from_millis(500));
     let slow = |s: &Scenario, seed: u64, o: &RunOptions| {
         std::thread::sleep(Duration::from_millis(5));
         passes(s, seed, o)
     };
     let judged = all(&sweep(&scenarios, some, 1), &slow);
-    assert!((4..=13).contains(&judged.len()), "{}", judged.len());
+    assert!((4..=101).contains(&judged.len()), "{}", judged.len());
 }
 
 #[test]
