@@ -189,7 +189,8 @@ fn measured(
             // A failed run is made again for its events, and counts once.
             return runner(scenario, seed, options);
         }
-        let (run, effects) = measure(runner, scenario, seed, options)?;
+        // In this process: a worker hands over neither history nor events.
+        let (run, effects) = measure(&crate::runner::run, scenario, seed, options)?;
         let mut sums = sums.lock().unwrap_or_else(PoisonError::into_inner);
         for (kind, effect) in effects {
             sums.entry(kind).or_default().add(&effect);
