@@ -16,7 +16,7 @@ pub fn call(call: &Call) -> String {
         Call::Txn(r) => txn(r),
         Call::HashKv(r) if r.revision > 0 => format!("hash_kv at rev {}", r.revision),
         Call::HashKv(_) => "hash_kv".into(),
-        Call::Status(_) => "status".into(),
+        Call::Status(_) | Call::Cluster(_) => call.name().into(),
     }
 }
 
@@ -335,6 +335,7 @@ fn answer(ret: &Ret) -> String {
         Ret::Txn(r) => txn_answer(r),
         Ret::HashKv(r) => format!("hash {:08x}", r.hash),
         Ret::Status(r) => format!("leader n{}, applied {}", r.leader, r.raft_applied_index),
+        Ret::Cluster(r) => format!("{} members", r.members().len()),
     }
 }
 

@@ -39,7 +39,11 @@ impl<'a> Keys<'a> {
             match &op.call {
                 Call::Put(put) => *single = set.insert(&put.key),
                 Call::Txn(txn) => collect(txn, &mut set),
-                Call::Range(_) | Call::DeleteRange(_) | Call::HashKv(_) | Call::Status(_) => {}
+                Call::Range(_)
+                | Call::DeleteRange(_)
+                | Call::HashKv(_)
+                | Call::Status(_)
+                | Call::Cluster(_) => {}
             }
         }
         let Set { keys, mut table } = set;

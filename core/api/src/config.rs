@@ -11,7 +11,8 @@ pub struct Config {
     pub cluster: u64,
     /// This member's id; never 0.
     pub id: u64,
-    /// The voting members, this one among them.
+    /// The voters at the cluster's birth, this member among them; none if it
+    /// joins the cluster later, and learns from its leader who they are.
     pub voters: Vec<u64>,
     /// The shortest election timeout; each one is drawn from `[t, 2t)`.
     pub election_timeout: u64,
@@ -70,7 +71,7 @@ impl Config {
         if self.id == 0 || self.voters.contains(&0) {
             return Err(ConfigError("member id 0 is reserved for \"nobody\"".into()));
         }
-        if !self.voters.contains(&self.id) {
+        if !self.voters.is_empty() && !self.voters.contains(&self.id) {
             return Err(ConfigError(format!(
                 "member {} is not among the voters {:?}",
                 self.id, self.voters

@@ -13,6 +13,7 @@
 //! * [`Bugs`]: the planted bugs that prove a testbed finds bugs.
 
 mod bugs;
+mod cluster;
 mod config;
 mod disk;
 mod drive;
@@ -24,6 +25,7 @@ mod status;
 mod view;
 
 pub use bugs::{Bug, Bugs};
+pub use cluster::{ClusterRequest, ClusterResponse};
 pub use config::{Config, ConfigError, Env};
 pub use disk::{Disk, File, NoStamp, Open, Stamp, SyncId};
 pub use drive::{Host, drive};

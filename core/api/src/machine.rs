@@ -2,7 +2,7 @@
 
 use crate::{Config, ConfigError, PeerFrame, Request, Response, Stamp, Status, SyncId, View};
 use bytes::Bytes;
-use raft_proto::eraftpb::{Entry, Snapshot};
+use raft_proto::eraftpb::{ConfChangeV2, ConfState, Entry, Snapshot};
 use std::io;
 use std::sync::Arc;
 
@@ -69,6 +69,21 @@ pub enum LaneMsg {
         id: u64,
         /// An encoded `InternalRaftRequest`.
         data: Bytes,
+    },
+    /// Change the configuration, under the unique id `id`.
+    ProposeConfChange {
+        /// Unique over members and incarnations.
+        id: u64,
+        /// With an encoded `ConfChangeContext` as its context.
+        change: Box<ConfChangeV2>,
+    },
+    /// The change of configuration in entry `index` was applied: `state` is in
+    /// force, which is the old one if the change was void.
+    ConfChangeApplied {
+        /// The entry that held the change.
+        index: u64,
+        /// The configuration as of `index`.
+        state: Box<ConfState>,
     },
     /// Confirm leadership for the reads known as `ctx`.
     ReadIndex {

@@ -1,5 +1,6 @@
 //! The calls that a member answers.
 
+use crate::cluster::{ClusterRequest, ClusterResponse};
 use crate::pb;
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +20,8 @@ pub enum Request {
     HashKv(pb::HashKvRequest),
     /// `Maintenance.Status`: answered by the member alone.
     Status(pb::StatusRequest),
+    /// A call of the service `Cluster`: who the members are.
+    Cluster(ClusterRequest),
 }
 
 impl Request {
@@ -31,6 +34,7 @@ impl Request {
             Request::Txn(_) => "txn",
             Request::HashKv(_) => "hash_kv",
             Request::Status(_) => "status",
+            Request::Cluster(m) => m.name(),
         }
     }
 
@@ -43,11 +47,12 @@ impl Request {
             Request::Txn(m) => append(m, out),
             Request::HashKv(m) => append(m, out),
             Request::Status(m) => append(m, out),
+            Request::Cluster(m) => m.encode(out),
         }
     }
 }
 
-fn append(message: &impl prost::Message, out: &mut Vec<u8>) {
+pub(crate) fn append(message: &impl prost::Message, out: &mut Vec<u8>) {
     message.encode(out).expect("a Vec grows as needed");
 }
 
@@ -62,6 +67,7 @@ pub enum Response {
     Txn(pb::TxnResponse),
     HashKv(pb::HashKvResponse),
     Status(pb::StatusResponse),
+    Cluster(ClusterResponse),
 }
 
 impl Response {
@@ -74,6 +80,7 @@ impl Response {
             Response::Txn(r) => r.header.as_ref(),
             Response::HashKv(r) => r.header.as_ref(),
             Response::Status(r) => r.header.as_ref(),
+            Response::Cluster(r) => r.header(),
         }
     }
 
@@ -86,6 +93,7 @@ impl Response {
             Response::Txn(m) => append(m, out),
             Response::HashKv(m) => append(m, out),
             Response::Status(m) => append(m, out),
+            Response::Cluster(m) => m.encode(out),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The apply lane: the state machine, its backend, and the clients' requests.
 
+mod members;
+
 use crate::backend::guard::guarded;
 use crate::backend::{Backend, open_error};
 use crate::check::check;
@@ -13,15 +15,18 @@ use crate::reads::{Query, Read, Reads};
 use crate::waiting::Waiting;
 use crate::{snapshot, txn};
 use prost::Message as _;
-use raft_proto::eraftpb::{Entry, EntryType, Snapshot};
+use raft_proto::eraftpb::{ConfChangeV2, Entry, Snapshot};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
-use squall_api::pb::{InternalRaftRequest, RequestHeader, ResponseHeader, StatusResponse};
-use squall_api::{
-    Bug, Bugs, Config, Effect, Effects, Env, Fatal, Input, LaneMsg, Machine, Now, OpenError, ReqId,
-    Request, Response, SessionId, Status, View,
+use squall_api::pb::{
+    ConfChangeContext, InternalRaftRequest, MemberListResponse, MemberUpdateRequest, RequestHeader,
+    StatusResponse,
 };
-use squall_raft::LogBase;
+use squall_api::{
+    Bug, Bugs, ClusterRequest, ClusterResponse, Config, Effect, Effects, Env, Fatal, Input,
+    LaneMsg, Machine, Now, OpenError, ReqId, Request, Response, SessionId, Status, View,
+};
+use squall_raft::{LogBase, decode_conf_change, is_conf_change};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// The etcd release whose API and behaviour this store follows, as reported by
@@ -59,6 +64,9 @@ pub struct ApplyLane {
     known_commit: u64,
     waiting: Waiting,
     reads: Reads,
+    /// The member was removed, and ends at this time: until then it tells
+    /// others what it knows to be committed.
+    removed: Option<u64>,
     scratch: Vec<u8>,
 }
 
@@ -101,6 +109,7 @@ impl ApplyLane {
             waiting: Waiting::default(),
             reads: Reads::default(),
             scratch: Vec::new(),
+            removed: meta.membership.was_removed(env.cfg.id).then_some(0),
             meta,
         };
         Ok((lane, base))
@@ -135,13 +144,15 @@ impl ApplyLane {
                 fx.push(Effect::Lane(LaneMsg::Snapshot(Box::new(snapshot))));
                 Ok(())
             }
-            LaneMsg::Install(snapshot) => self.install(&snapshot, fx),
+            LaneMsg::Install(snapshot) => self.install(now, &snapshot, fx),
             LaneMsg::Leader { term, leader } => {
                 self.term = term;
                 self.leader = leader;
                 Ok(())
             }
             LaneMsg::Propose { .. }
+            | LaneMsg::ProposeConfChange { .. }
+            | LaneMsg::ConfChangeApplied { .. }
             | LaneMsg::ReadIndex { .. }
             | LaneMsg::Applied { .. }
             | LaneMsg::Snapshot(_)
@@ -183,6 +194,17 @@ impl ApplyLane {
                 let result = Ok(Response::Status(self.status()?));
                 let result = self.finish(result)?;
                 reply(id, result, fx);
+                return Ok(());
+            }
+            Request::Cluster(ClusterRequest::MemberList(req)) => {
+                let is_serializable = !req.linearizable;
+                return self.read(now, id, session, Query::Members, is_serializable, fx);
+            }
+            Request::Cluster(ClusterRequest::MemberUpdate(req)) => {
+                raft_req.member_update = Some(req);
+            }
+            Request::Cluster(req) => {
+                self.propose_conf_change(now, id, session, req, fx);
                 return Ok(());
             }
             Request::Put(req) => raft_req.put = Some(req),
@@ -242,6 +264,12 @@ impl ApplyLane {
         self.finish(match query {
             Query::Range(req) => range(&self.store, &req).map(Response::Range),
             Query::Txn(req) => txn::read_only_txn(&self.store, req).map(Response::Txn),
+            Query::Members => Ok(Response::Cluster(ClusterResponse::MemberList(
+                MemberListResponse {
+                    header: Some(self.header()),
+                    members: self.meta.membership.list(),
+                },
+            ))),
         })
     }
 
@@ -265,8 +293,17 @@ impl ApplyLane {
             "entries are applied in order without gaps; applied is {:?}",
             self.meta
         );
+        let changes_members = is_conf_change(entry);
         let (proposal, result) = match decode(entry)? {
             None => (0, None),
+            Some((proposal, Command::ConfChange(change, context))) => {
+                let result = self.change_members(&change, context);
+                (proposal, Some(self.finish(result)?))
+            }
+            Some((proposal, Command::MemberUpdate(update))) => {
+                let result = self.update_member(update);
+                (proposal, Some(self.finish(result)?))
+            }
             Some((proposal, mut command)) => {
                 if !self.waiting.has_proposal(proposal) {
                     command.strip_reads();
@@ -297,6 +334,13 @@ impl ApplyLane {
             .get_or_insert(now.mono.saturating_add(self.cfg.backend_commit_interval));
 
         fx.push(Effect::View(View::Applied(self.meta.view(proposal))));
+        if changes_members {
+            fx.push(Effect::Lane(LaneMsg::ConfChangeApplied {
+                index: entry.index,
+                state: Box::new(self.meta.membership.config.to_state()),
+            }));
+            self.note_removal(now, fx);
+        }
         if let Some(result) = result
             && let Some(req) = self.waiting.take_proposal(proposal)
         {
@@ -307,7 +351,7 @@ impl ApplyLane {
 
     /// Replaces the state by a leader's. Proposals that wait go on waiting:
     /// whether they were applied can no longer be seen, so they time out.
-    fn install(&mut self, snapshot: &Snapshot, fx: &mut Effects) -> Result<(), Fatal> {
+    fn install(&mut self, now: Now, snapshot: &Snapshot, fx: &mut Effects) -> Result<(), Fatal> {
         let contents = snapshot::read(snapshot)
             .map_err(|why| Fatal::Corrupt(format!("the leader's snapshot: {why}")))?;
         if contents.meta.cluster != self.cfg.cluster {
@@ -343,6 +387,7 @@ impl ApplyLane {
         if let Some(tell) = tell {
             fx.push(tell);
         }
+        self.note_removal(now, fx);
         self.serve_reads(fx)
     }
 
@@ -369,10 +414,7 @@ impl ApplyLane {
             errors.push(Refusal::NoLeader.status().message);
         }
         Ok(StatusResponse {
-            header: Some(ResponseHeader {
-                revision: self.meta.revision,
-                ..ResponseHeader::default()
-            }),
+            header: Some(self.header()),
             version: ETCD_VERSION.into(),
             db_size: self.store.file_bytes()? as i64,
             leader: self.leader,
@@ -381,7 +423,7 @@ impl ApplyLane {
             raft_applied_index: self.meta.index,
             errors,
             db_size_in_use: self.store.stored_bytes() as i64,
-            is_learner: false,
+            is_learner: self.meta.membership.config.learners.contains(&self.cfg.id),
         })
     }
 
@@ -399,6 +441,7 @@ impl ApplyLane {
             Response::Txn(r) => &mut r.header,
             Response::HashKv(r) => &mut r.header,
             Response::Status(r) => &mut r.header,
+            Response::Cluster(r) => r.header_mut(),
         };
         let header = header.as_mut().expect("every answer is made with a header");
         header.cluster_id = self.cfg.cluster;
@@ -438,7 +481,7 @@ impl ApplyLane {
         }
     }
 
-    fn stop(&mut self, fx: &mut Effects) -> Result<(), Fatal> {
+    fn end(&mut self, reason: Fatal, fx: &mut Effects) -> Result<(), Fatal> {
         while let Some(req) = self.waiting.take_any() {
             reply(req, Err(Refusal::Stopped.status()), fx);
         }
@@ -446,7 +489,7 @@ impl ApplyLane {
             self.commit(fx)?;
         }
         self.store.close();
-        Err(Fatal::Stopped)
+        Err(reason)
     }
 }
 
@@ -458,7 +501,7 @@ impl Machine for ApplyLane {
         }
         match input {
             Input::Deadline => {}
-            Input::Stop => return self.stop(fx),
+            Input::Stop => return self.end(Fatal::Stopped, fx),
             Input::Lane(msg) => self.lane_msg(now, msg, fx)?,
             Input::Request { id, session, req } => self.request(now, id, session, req, fx)?,
             Input::Closed(session) => self.waiting.close(session),
@@ -470,6 +513,9 @@ impl Machine for ApplyLane {
             reply(req, Err(Refusal::TimedOut.status()), fx);
         }
         self.ask(now, fx);
+        if self.removed.is_some_and(|at| at <= now.mono) {
+            return self.end(Fatal::Removed, fx);
+        }
         if self.commit_is_due(now) {
             self.commit(fx)?;
         }
@@ -484,6 +530,7 @@ impl Machine for ApplyLane {
             self.commit_deadline,
             self.waiting.deadline(),
             self.reads.deadline(),
+            self.removed,
         ]
         .into_iter()
         .flatten()
@@ -496,6 +543,8 @@ enum Command {
     Put(squall_api::pb::PutRequest),
     DeleteRange(squall_api::pb::DeleteRangeRequest),
     Txn(squall_api::pb::TxnRequest),
+    ConfChange(ConfChangeV2, ConfChangeContext),
+    MemberUpdate(MemberUpdateRequest),
 }
 
 impl Command {
@@ -505,6 +554,7 @@ impl Command {
             Command::Put(put) => put.prev_kv = false,
             Command::DeleteRange(delete) => delete.prev_kv = false,
             Command::Txn(txn) => txn::strip_reads(txn),
+            Command::ConfChange(..) | Command::MemberUpdate(_) => {}
         }
     }
 }
@@ -518,8 +568,13 @@ fn decode(entry: &Entry) -> Result<Option<(u64, Command)>, Fatal> {
             entry.index, entry.term
         ))
     };
-    if entry.get_entry_type() != EntryType::EntryNormal {
-        return Err(unknown(format!("is a {:?}", entry.get_entry_type())));
+    if is_conf_change(entry) {
+        let change = decode_conf_change(entry)
+            .ok_or_else(|| unknown("holds no change of configuration".into()))?;
+        let context = ConfChangeContext::decode(change.context.clone())
+            .map_err(|e| unknown(format!("holds a change without a context: {e}")))?;
+        let proposal = context.header.as_ref().map_or(0, |header| header.id);
+        return Ok(Some((proposal, Command::ConfChange(change, context))));
     }
     if entry.data.is_empty() {
         return Ok(None);
@@ -529,10 +584,11 @@ fn decode(entry: &Entry) -> Result<Option<(u64, Command)>, Fatal> {
     let header = req
         .header
         .ok_or_else(|| unknown("holds a request without a header".into()))?;
-    let command = match (req.put, req.delete_range, req.txn) {
-        (Some(put), None, None) => Command::Put(put),
-        (None, Some(delete), None) => Command::DeleteRange(delete),
-        (None, None, Some(txn)) => Command::Txn(txn),
+    let command = match (req.put, req.delete_range, req.txn, req.member_update) {
+        (Some(put), None, None, None) => Command::Put(put),
+        (None, Some(delete), None, None) => Command::DeleteRange(delete),
+        (None, None, Some(txn), None) => Command::Txn(txn),
+        (None, None, None, Some(update)) => Command::MemberUpdate(update),
         _ => return Err(unknown("holds a request of unknown kind".into())),
     };
     Ok(Some((header.id, command)))
@@ -543,6 +599,9 @@ fn execute(store: &mut Mvcc, command: Command) -> Result<Response, Failed> {
         Command::Put(req) => txn::put(store, req).map(Response::Put),
         Command::DeleteRange(req) => txn::delete_range(store, &req).map(Response::DeleteRange),
         Command::Txn(req) => txn::txn(store, req).map(Response::Txn),
+        Command::ConfChange(..) | Command::MemberUpdate(_) => {
+            unreachable!("changes of members are no business of the key space")
+        }
     }
 }
 

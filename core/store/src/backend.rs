@@ -69,7 +69,7 @@ impl Backend {
         let file = match disk.open(Path::new(PATH), Open::Existing) {
             Ok(file) => file,
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                let meta = Meta::birth(cfg.cluster, cfg.id, cfg.voters.clone());
+                let meta = Meta::birth(cfg.cluster, cfg.id, &cfg.voters);
                 let none = std::iter::empty::<(&[u8], &[u8])>();
                 let backend = match env.bugs.has(Bug::CreateBackendInPlace) {
                     true => opening.build_in_place(&meta),

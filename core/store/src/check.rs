@@ -27,7 +27,7 @@ pub(crate) fn check(req: &Request, max_txn_ops: usize) -> Result<(), Refusal> {
             Touched::by(&txn.failure)?;
             Ok(())
         }
-        Request::HashKv(_) | Request::Status(_) => Ok(()),
+        Request::HashKv(_) | Request::Status(_) | Request::Cluster(_) => Ok(()),
     }
 }
 

@@ -12,6 +12,10 @@ pub(crate) enum Refusal {
     FutureRevision,
     InvalidSortOption,
     KeyNotFound,
+    BadMemberChange,
+    MemberExists,
+    MemberNotFound,
+    MemberNotLearner,
     LeaseNotFound,
     LeaseProvided,
     NoLeader,
@@ -43,6 +47,19 @@ impl Refusal {
                 (Code::InvalidArgument, "etcdserver: invalid sort option")
             }
             Refusal::KeyNotFound => (Code::InvalidArgument, "etcdserver: key not found"),
+            Refusal::BadMemberChange => (
+                Code::FailedPrecondition,
+                "etcdserver: re-configuration failed due to not enough started members",
+            ),
+            Refusal::MemberExists => (
+                Code::FailedPrecondition,
+                "etcdserver: member ID already exist",
+            ),
+            Refusal::MemberNotFound => (Code::NotFound, "etcdserver: member not found"),
+            Refusal::MemberNotLearner => (
+                Code::FailedPrecondition,
+                "etcdserver: can only promote a learner member",
+            ),
             Refusal::LeaseNotFound => (Code::NotFound, "etcdserver: requested lease not found"),
             Refusal::LeaseProvided => (Code::InvalidArgument, "etcdserver: lease is provided"),
             Refusal::NoLeader => (Code::Unavailable, "etcdserver: no leader"),

@@ -14,6 +14,7 @@ mod digest;
 mod error;
 mod hash;
 mod index;
+mod membership;
 mod meta;
 mod mvcc;
 mod raft_lane;
@@ -38,7 +39,7 @@ use squall_api::{Env, Now, OpenError};
 /// goes on after a snapshot was installed and the log not yet restarted.
 pub fn open(env: Env, now: Now) -> Result<(RaftLane, ApplyLane), OpenError> {
     let (apply, applied) = ApplyLane::open(&env, now)?;
-    let raft = RaftLane::open(env, now, applied)?;
+    let raft = RaftLane::open(env, now, applied, apply.configuration())?;
     Ok((raft, apply))
 }
 

@@ -1,9 +1,10 @@
 //! What the backend knows about itself, committed with the effects it describes.
 
+use crate::membership::Membership;
 use squall_api::{ApplyView, EntryId};
 
 /// The state machine's position and identity.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Meta {
     /// The cluster that the data belongs to.
     pub(crate) cluster: u64,
@@ -20,13 +21,13 @@ pub(crate) struct Meta {
     pub(crate) compact_revision: i64,
     /// The digest chained over all effects so far; 0 at birth.
     pub(crate) state: u64,
-    /// The cluster's voters as of `index`.
-    pub(crate) voters: Vec<u64>,
+    /// The cluster's members as of `index`.
+    pub(crate) membership: Membership,
 }
 
 impl Meta {
     /// A member that has applied nothing yet.
-    pub(crate) fn birth(cluster: u64, member: u64, voters: Vec<u64>) -> Meta {
+    pub(crate) fn birth(cluster: u64, member: u64, voters: &[u64]) -> Meta {
         Meta {
             cluster,
             member,
@@ -35,7 +36,7 @@ impl Meta {
             revision: 1,
             compact_revision: -1,
             state: 0,
-            voters,
+            membership: Membership::of(voters),
         }
     }
 
@@ -52,12 +53,11 @@ impl Meta {
 
     /// The meta table's rows.
     pub(crate) fn rows(&self) -> Vec<(&'static str, Vec<u8>)> {
-        let voters = self.voters.iter().flat_map(|v| v.to_le_bytes()).collect();
         let mut rows: Vec<(&'static str, Vec<u8>)> = NUMBERS
             .iter()
             .map(|(name, get, _)| (*name, get(self).to_le_bytes().to_vec()))
             .collect();
-        rows.push((VOTERS, voters));
+        rows.push((MEMBERSHIP, self.membership.encode()));
         rows
     }
 
@@ -66,7 +66,7 @@ impl Meta {
     pub(crate) fn from_rows<E>(
         mut get: impl FnMut(&'static str) -> Result<Option<Vec<u8>>, E>,
     ) -> Result<Result<Meta, String>, E> {
-        let mut meta = Meta::birth(0, 0, Vec::new());
+        let mut meta = Meta::birth(0, 0, &[]);
         for (name, _, set) in NUMBERS {
             let Some(bytes) = get(name)? else {
                 return Ok(Err(format!("its meta table has no {name}")));
@@ -79,19 +79,18 @@ impl Meta {
             };
             set(&mut meta, u64::from_le_bytes(bytes));
         }
-        let Some(voters) = get(VOTERS)? else {
-            return Ok(Err(format!("its meta table has no {VOTERS}")));
+        let Some(membership) = get(MEMBERSHIP)? else {
+            return Ok(Err(format!("its meta table has no {MEMBERSHIP}")));
         };
-        let (voters, rest) = voters.as_chunks();
-        if voters.is_empty() || !rest.is_empty() {
-            return Ok(Err(format!("{VOTERS} in its meta table is no list")));
-        }
-        meta.voters = voters.iter().map(|v| u64::from_le_bytes(*v)).collect();
+        let Some(membership) = Membership::decode(membership.into()) else {
+            return Ok(Err(format!("{MEMBERSHIP} in its meta table is none")));
+        };
+        meta.membership = membership;
         Ok(Ok(meta))
     }
 }
 
-const VOTERS: &str = "voters";
+const MEMBERSHIP: &str = "membership";
 
 type Get = fn(&Meta) -> u64;
 type Set = fn(&mut Meta, u64);
@@ -130,7 +129,7 @@ mod tests {
             entry: EntryId { term: 3, digest: 9 },
             revision: 5,
             state: 11,
-            ..Meta::birth(1, 2, vec![1, 2, 3])
+            ..Meta::birth(1, 2, &[1, 2, 3])
         }
     }
 

@@ -8,7 +8,8 @@ use squall_api::{
     Bug, Bugs, Config, Effect, Effects, Env, Fatal, Input, LaneMsg, LogChange, Machine, Now,
     PeerFrame, RaftView, VERSION, View,
 };
-use squall_raft::{LogBase, Output, Raft, Restored, Settings};
+use squall_raft::confchange::Configuration;
+use squall_raft::{LogBase, Output, ProposeError, Raft, Restored, Settings};
 use std::collections::VecDeque;
 
 /// An append carries entries up to this many bytes, but always one.
@@ -49,8 +50,13 @@ struct Shown {
 impl RaftLane {
     /// Opens the lane. `applied` is what the backend durably holds: if the log
     /// ends before it, the backend was replaced by a snapshot, and the log
-    /// restarts there.
-    pub fn open(env: Env, now: Now, applied: LogBase) -> Result<RaftLane, OpenError> {
+    /// restarts there. `configuration` is the one in force there.
+    pub fn open(
+        env: Env,
+        now: Now,
+        applied: LogBase,
+        configuration: Configuration,
+    ) -> Result<RaftLane, OpenError> {
         let Env {
             disk,
             rng,
@@ -65,7 +71,7 @@ impl RaftLane {
             base: recovered.base,
             entries: recovered.entries,
             applied: 0,
-            configuration: None,
+            configuration: Some(configuration),
         };
         let reset = check_applied(&restored, applied)
             .map(|()| restored.reconcile(applied))
@@ -102,6 +108,12 @@ impl RaftLane {
             shown: None,
             torn,
         })
+    }
+
+    /// Whether this member leads, as far as it knows.
+    #[cfg(test)]
+    pub(crate) fn is_leader(&self) -> bool {
+        self.raft.role() == squall_api::Role::Leader
     }
 
     fn handle(&mut self, now: Now, input: Input, fx: &mut Effects) -> Result<(), Fatal> {
@@ -159,6 +171,19 @@ impl RaftLane {
                 if self.raft.propose(now.mono, id, data).is_err() {
                     fx.push(Effect::Lane(LaneMsg::Refused { id }));
                 }
+            }
+            LaneMsg::ProposeConfChange { id, change } => {
+                if let Err(why) = self.raft.propose_conf_change(now.mono, id, &change) {
+                    if why != ProposeError::NoLeader {
+                        fx.mark("raft_lane.refused_conf_change");
+                    }
+                    fx.push(Effect::Lane(LaneMsg::Refused { id }));
+                }
+            }
+            LaneMsg::ConfChangeApplied { index, state } => {
+                let configuration = Configuration::from_state(&state);
+                self.raft
+                    .configuration_applied(now.mono, index, configuration);
             }
             LaneMsg::ReadIndex { ctx } => {
                 if self.raft.read_index(now.mono, ctx).is_err() {

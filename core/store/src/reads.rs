@@ -8,6 +8,8 @@ use squall_api::{ReqId, pb};
 pub(crate) enum Query {
     Range(pb::RangeRequest),
     Txn(pb::TxnRequest),
+    /// Who the members are.
+    Members,
 }
 
 /// A read and who waits for it.

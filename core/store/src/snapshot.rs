@@ -4,13 +4,14 @@
 //! ```text
 //! "sqSN" | format u32 | checksum u64 | body
 //! body: cluster u64 | index u64 | term u64 | entry digest u64 | revision i64
-//!     | compact revision i64 | state digest u64 | voters: u32, u64 each
+//!     | compact revision i64 | state digest u64 | membership: length u32, bytes
 //!     | changes: u64, each (key length u8, key, value length u32, value)
 //! ```
 //!
 //! All numbers are little-endian. The checksum is xxh3 over the body. A reader
 //! refuses a format it does not know.
 
+use crate::membership::Membership;
 use crate::meta::Meta;
 use crate::mvcc::Mvcc;
 use crate::revision::RevisionKey;
@@ -20,11 +21,11 @@ use squall_api::{EntryId, Fatal};
 use xxhash_rust::xxh3::xxh3_64;
 
 const MAGIC: [u8; 4] = *b"sqSN";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const HEADER_LEN: usize = 4 + 4 + 8;
 
 /// What a snapshot holds.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct Contents {
     /// With `member` 0: a snapshot is of the cluster.
     pub(crate) meta: Meta,
@@ -45,10 +46,9 @@ pub(crate) fn take(store: &Mvcc, meta: &Meta) -> Result<Snapshot, Fatal> {
     out.put_i64_le(meta.revision);
     out.put_i64_le(meta.compact_revision);
     out.put_u64_le(meta.state);
-    out.put_u32_le(meta.voters.len() as u32);
-    for voter in &meta.voters {
-        out.put_u64_le(*voter);
-    }
+    let membership = meta.membership.encode();
+    out.put_u32_le(membership.len() as u32);
+    out.put_slice(&membership);
     let count_at = out.len();
     out.put_u64_le(0);
     let mut count: u64 = 0;
@@ -70,7 +70,7 @@ pub(crate) fn take(store: &Mvcc, meta: &Meta) -> Result<Snapshot, Fatal> {
     let metadata = snapshot.mut_metadata();
     metadata.index = meta.index;
     metadata.term = meta.entry.term;
-    metadata.mut_conf_state().set_voters(meta.voters.clone());
+    metadata.set_conf_state(meta.membership.config.to_state());
     Ok(snapshot)
 }
 
@@ -126,9 +126,10 @@ fn read_body(mut body: Bytes) -> Option<Contents> {
         revision: body.try_get_i64_le().ok()?,
         compact_revision: body.try_get_i64_le().ok()?,
         state: body.try_get_u64_le().ok()?,
-        voters: (0..body.try_get_u32_le().ok()?)
-            .map(|_| body.try_get_u64_le().ok())
-            .collect::<Option<_>>()?,
+        membership: {
+            let len = body.try_get_u32_le().ok()?;
+            Membership::decode(split(body, len as usize)?)?
+        },
     };
     let changes = (0..body.try_get_u64_le().ok()?)
         .map(|_| {

@@ -304,6 +304,19 @@ fn show_txn(r: &pb::TxnResponse) -> String {
     format!("{branch} {{{}}}", ops.join("; "))
 }
 
+/// Ids, learners in parentheses, and where they listen.
+fn show_members(members: &[pb::Member]) -> String {
+    let show = |m: &pb::Member| {
+        let id = match m.is_learner {
+            true => format!("({})", m.id),
+            false => m.id.to_string(),
+        };
+        format!("{id}{}", m.peer_ur_ls.join(","))
+    };
+    let all: Vec<String> = members.iter().map(show).collect();
+    format!("members {}", all.join(" "))
+}
+
 /// `revision: what`.
 pub(super) fn show(response: &Response) -> String {
     let what = match response {
@@ -313,6 +326,7 @@ pub(super) fn show(response: &Response) -> String {
         Response::Txn(r) => show_txn(r),
         Response::HashKv(r) => format!("hash up to {}", r.hash_revision),
         Response::Status(r) => format!("applied {}", r.raft_applied_index),
+        Response::Cluster(r) => show_members(r.members()),
     };
     format!("{}: {what}", response.header().unwrap().revision)
 }

@@ -444,7 +444,10 @@ fn an_entry_of_unknown_content_ends_the_lane_with_its_index() {
     let cases = [
         (EntryType::EntryNormal, Bytes::from_static(b"\xff\xff\xff")),
         (EntryType::EntryNormal, Bytes::from(empty_request)),
-        (EntryType::EntryConfChange, Bytes::new()),
+        (
+            EntryType::EntryConfChangeV2,
+            Bytes::from_static(b"\xff\xff\xff"),
+        ),
     ];
     for (entry_type, data) in cases {
         let mut bench = Bench::new();

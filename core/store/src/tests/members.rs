@@ -7,8 +7,8 @@ use crate::{ApplyLane, RaftLane};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use squall_api::{
-    Config, Effect, Effects, Env, Input, Machine as _, NoStamp, Now, ReqId, Request, Response,
-    SessionId, Status, pb,
+    ClusterRequest, Config, Effect, Effects, Env, Fatal, Input, Machine as _, NoStamp, Now, ReqId,
+    Request, Response, SessionId, Status, pb,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -32,6 +32,8 @@ struct Cluster {
     inputs: VecDeque<(u64, Lane, Input)>,
     answers: BTreeMap<ReqId, Result<Response, Status>>,
     cut_off: BTreeSet<u64>,
+    /// Members that ended because they were removed.
+    removed: BTreeSet<u64>,
     marks: BTreeSet<&'static str>,
     now: Now,
     last_req: u64,
@@ -48,9 +50,13 @@ fn member_config(id: u64) -> Config {
 }
 
 fn open(id: u64, incarnation: u64, disk: CrashDisk, now: Now) -> Member {
+    let mut cfg = member_config(id);
+    if id > 3 {
+        cfg.voters.clear();
+    }
     let env = Env {
         rng: ChaCha8Rng::seed_from_u64(id + 100 * incarnation),
-        ..env(&disk.shared(), member_config(id))
+        ..env(&disk.shared(), cfg)
     };
     let (raft, apply) = crate::open(env, now).unwrap();
     Member { disk, raft, apply }
@@ -65,6 +71,7 @@ impl Cluster {
             inputs: VecDeque::new(),
             answers: BTreeMap::new(),
             cut_off: BTreeSet::new(),
+            removed: BTreeSet::new(),
             marks: BTreeSet::new(),
             now,
             last_req: 0,
@@ -96,17 +103,26 @@ impl Cluster {
             while let Some((id, lane, input)) = self.inputs.pop_front() {
                 self.step(id, lane, input);
             }
+            self.members.retain(|id, _| !self.removed.contains(id));
         }
     }
 
     fn step(&mut self, id: u64, lane: Lane, input: Input) {
         let mut fx = Effects::new(Arc::new(NoStamp));
-        let member = self.members.get_mut(&id).unwrap();
+        let Some(member) = self.members.get_mut(&id) else {
+            return;
+        };
         let (outcome, other) = match lane {
             Lane::Raft => (member.raft.step(self.now, input, &mut fx), Lane::Apply),
             Lane::Apply => (member.apply.step(self.now, input, &mut fx), Lane::Raft),
         };
-        outcome.unwrap();
+        match outcome {
+            Ok(()) => {}
+            Err(Fatal::Removed) => {
+                self.removed.insert(id);
+            }
+            Err(fatal) => panic!("member {id}: {fatal}"),
+        }
         let effects: Vec<Effect> = fx.drain().map(|(_, effect)| effect).collect();
         for (req, result) in replies(&effects) {
             let before = self.answers.insert(req, result);
@@ -145,7 +161,8 @@ impl Cluster {
     }
 
     fn hashes(&mut self) -> BTreeSet<String> {
-        (1..=3)
+        let all: Vec<u64> = self.members.keys().copied().collect();
+        all.into_iter()
             .map(|id| {
                 self.last_req += 1;
                 let req = ReqId(self.last_req);
@@ -249,4 +266,111 @@ fn members_that_lose_power_lose_no_acknowledged_write() {
     );
     cluster.run(500);
     assert_eq!(cluster.hashes().len(), 1);
+}
+
+fn add(is_learner: bool) -> Request {
+    Request::Cluster(ClusterRequest::MemberAdd(pb::MemberAddRequest {
+        is_learner,
+        ..pb::MemberAddRequest::default()
+    }))
+}
+
+fn remove(id: u64) -> Request {
+    Request::Cluster(ClusterRequest::MemberRemove(pb::MemberRemoveRequest { id }))
+}
+
+fn promote(id: u64) -> Request {
+    Request::Cluster(ClusterRequest::MemberPromote(pb::MemberPromoteRequest {
+        id,
+    }))
+}
+
+fn list() -> Request {
+    Request::Cluster(ClusterRequest::MemberList(pb::MemberListRequest {
+        linearizable: true,
+    }))
+}
+
+impl Cluster {
+    fn leader(&self) -> u64 {
+        let leads = |(_, m): &(&u64, &Member)| m.raft.is_leader();
+        let leader = self.members.iter().find(leads);
+        *leader.expect("somebody leads").0
+    }
+
+    fn start(&mut self, id: u64) {
+        let member = open(id, 0, CrashDisk::default(), self.now);
+        self.members.insert(id, member);
+    }
+}
+
+#[test]
+fn a_member_joins_as_a_learner_is_promoted_and_removed() {
+    let mut cluster = Cluster::new();
+    for i in 0..30 {
+        cluster.call(1, put_req(i));
+    }
+    assert_eq!(cluster.call(1, add(true)), "31: members 1 2 3 (4)");
+    cluster.start(4);
+    cluster.run(3_000);
+    assert!(cluster.marks.contains("raft.asked_for_snapshot"));
+    assert_eq!(cluster.hashes().len(), 1);
+
+    assert_eq!(cluster.call(2, promote(4)), "31: members 1 2 3 4");
+    let again = cluster.call(2, promote(4));
+    assert!(again.contains("can only promote a learner"), "{again}");
+    let update = Request::Cluster(ClusterRequest::MemberUpdate(pb::MemberUpdateRequest {
+        id: 4,
+        peer_ur_ls: vec!["http://n4".into()],
+    }));
+    assert_eq!(cluster.call(4, update), "31: members 1 2 3 4http://n4");
+    assert_eq!(cluster.call(4, put_req(30)), "32: put");
+
+    assert_eq!(cluster.call(1, remove(4)), "32: members 1 2 3");
+    cluster.run(3_000);
+    assert_eq!(cluster.removed, BTreeSet::from([4]));
+    let again = cluster.call(1, remove(4));
+    assert!(again.contains("member not found"), "{again}");
+    assert_eq!(cluster.call(1, add(false)), "32: members 1 2 3 5");
+}
+
+#[test]
+fn a_removed_leader_hands_the_cluster_to_the_others_and_ends() {
+    let mut cluster = Cluster::new();
+    let leader = cluster.leader();
+    let other = leader % 3 + 1;
+    cluster.call(other, put_req(0));
+    let said = cluster.call(other, remove(leader));
+    assert!(said.starts_with("2: members"), "{said}");
+    cluster.run(6_000);
+    assert_eq!(cluster.removed, BTreeSet::from([leader]));
+    assert_ne!(cluster.leader(), leader);
+    assert_eq!(cluster.call(other, put_req(1)), "3: put");
+}
+
+#[test]
+fn membership_survives_a_loss_of_power_and_no_change_is_made_twice() {
+    let mut cluster = Cluster::new();
+    assert_eq!(cluster.call(1, add(true)), "1: members 1 2 3 (4)");
+    cluster.start(4);
+    cluster.run(2_000);
+    assert_eq!(cluster.call(1, promote(4)), "1: members 1 2 3 4");
+    // Some lose power before their backend has the promotion, some after.
+    for round in 0..4 {
+        cluster.restart(round + 1, round);
+        cluster.run(if round % 2 == 0 { 20 } else { 3_000 });
+    }
+    cluster.run(4_000);
+    for id in 1..=4 {
+        assert_eq!(
+            cluster.call(id, list()),
+            "1: members 1 2 3 4",
+            "member {id}"
+        );
+    }
+    assert_eq!(cluster.call(2, remove(3)), "1: members 1 2 4");
+    cluster.run(2_000);
+    cluster.restart(4, 9);
+    cluster.run(3_000);
+    assert_eq!(cluster.call(4, list()), "1: members 1 2 4");
 }

@@ -10,6 +10,7 @@ use squall_api::{
     OpenError, PeerFrame, RaftView, Role, SyncId, VERSION, View,
 };
 use squall_raft::LogBase;
+use squall_raft::confchange::Configuration;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -41,7 +42,8 @@ impl Bench {
 
     fn open(disk: CrashDisk, cfg: Config, applied: LogBase) -> Result<Bench, OpenError> {
         let now = Now::default();
-        let lane = RaftLane::open(env(&disk.shared(), cfg), now, applied)?;
+        let configuration = Configuration::of(cfg.voters.iter().copied());
+        let lane = RaftLane::open(env(&disk.shared(), cfg), now, applied, configuration)?;
         Ok(Bench {
             disk,
             lane,

@@ -1,0 +1,134 @@
+//! The cluster's members: how changes of them are asked for and applied.
+
+use super::{ApplyLane, reply};
+use crate::error::Failed;
+use crate::membership::single;
+use raft_proto::eraftpb::{ConfChangeType, ConfChangeV2};
+use squall_api::pb::{
+    ConfChangeContext, Member, MemberAddResponse, MemberPromoteResponse, MemberRemoveResponse,
+    MemberUpdateRequest, MemberUpdateResponse, RequestHeader, ResponseHeader,
+};
+use squall_api::{
+    ClusterRequest, ClusterResponse, Effect, Effects, LaneMsg, Now, ReqId, Response, SessionId,
+    View,
+};
+use squall_raft::confchange::Configuration;
+
+impl ApplyLane {
+    /// The configuration in force, as of the last entry applied.
+    pub(crate) fn configuration(&self) -> Configuration {
+        self.meta.membership.config.clone()
+    }
+
+    /// Proposes to add, remove or promote a member.
+    pub(super) fn propose_conf_change(
+        &mut self,
+        now: Now,
+        req: ReqId,
+        session: SessionId,
+        request: ClusterRequest,
+        fx: &mut Effects,
+    ) {
+        let proposal = self.draw_id();
+        let mut context = ConfChangeContext {
+            header: Some(RequestHeader {
+                id: proposal,
+                ..RequestHeader::default()
+            }),
+            ..ConfChangeContext::default()
+        };
+        let change = match request {
+            ClusterRequest::MemberAdd(add) => {
+                let id = self.meta.membership.free_id();
+                let change_type = match add.is_learner {
+                    true => ConfChangeType::AddLearnerNode,
+                    false => ConfChangeType::AddNode,
+                };
+                context.member = Some(Member {
+                    id,
+                    peer_ur_ls: add.peer_ur_ls,
+                    is_learner: add.is_learner,
+                    ..Member::default()
+                });
+                single(change_type, id, &context)
+            }
+            ClusterRequest::MemberPromote(promote) => {
+                context.is_promote = true;
+                single(ConfChangeType::AddNode, promote.id, &context)
+            }
+            ClusterRequest::MemberRemove(remove) => {
+                single(ConfChangeType::RemoveNode, remove.id, &context)
+            }
+            other => unreachable!("{} changes no configuration", other.name()),
+        };
+        if let Err(refusal) = self.meta.membership.clone().change(&change, context) {
+            reply(req, Err(refusal.status()), fx);
+            return;
+        }
+        self.wait(now, req, session, Some(proposal));
+        fx.push(Effect::View(View::Proposed { req, proposal }));
+        fx.push(Effect::Lane(LaneMsg::ProposeConfChange {
+            id: proposal,
+            change: Box::new(change),
+        }));
+    }
+
+    /// Applies a change of members, and says what its proposer is to hear.
+    pub(super) fn change_members(
+        &mut self,
+        change: &ConfChangeV2,
+        context: ConfChangeContext,
+    ) -> Result<Response, Failed> {
+        let (added, is_promote) = (context.member.clone(), context.is_promote);
+        self.meta
+            .membership
+            .change(change, context)
+            .map_err(Failed::Refused)?;
+        let (header, members) = (Some(self.header()), self.meta.membership.list());
+        Ok(Response::Cluster(match (added, is_promote) {
+            (Some(member), false) => ClusterResponse::MemberAdd(MemberAddResponse {
+                header,
+                member: Some(member),
+                members,
+            }),
+            (_, true) => ClusterResponse::MemberPromote(MemberPromoteResponse { header, members }),
+            (None, false) => {
+                ClusterResponse::MemberRemove(MemberRemoveResponse { header, members })
+            }
+        }))
+    }
+
+    /// Applies new addresses of a member.
+    pub(super) fn update_member(
+        &mut self,
+        update: MemberUpdateRequest,
+    ) -> Result<Response, Failed> {
+        self.meta
+            .membership
+            .update(update.id, update.peer_ur_ls)
+            .map_err(Failed::Refused)?;
+        Ok(Response::Cluster(ClusterResponse::MemberUpdate(
+            MemberUpdateResponse {
+                header: Some(self.header()),
+                members: self.meta.membership.list(),
+            },
+        )))
+    }
+
+    /// If the member was removed, it ends when the others had time to hear from
+    /// it what is committed, its own removal above all.
+    pub(super) fn note_removal(&mut self, now: Now, fx: &mut Effects) {
+        if self.removed.is_none() && self.meta.membership.was_removed(self.cfg.id) {
+            fx.mark("apply.removed");
+            self.removed = Some(now.mono.saturating_add(self.cfg.election_timeout));
+        }
+    }
+
+    /// A header that [`finish`](ApplyLane::finish) completes.
+    pub(super) fn header(&self) -> ResponseHeader {
+        ResponseHeader {
+            revision: self.meta.revision,
+            ..ResponseHeader::default()
+        }
+    }
+}
