@@ -6,6 +6,19 @@ use squall_api::Bug;
 /// it takes changes of membership: Raft's own tests find those bugs.
 pub const fn scenarios(bug: Bug) -> &'static [&'static str] {
     match bug {
+        Bug::AcceptOldTerm
+        | Bug::ApplyOnAppend
+        | Bug::CommitBeyondAppend
+        | Bug::CountOldVotes
+        | Bug::CountOwnBeforeFsync
+        | Bug::IgnorePrevTerm
+        | Bug::KeepConflict
+        | Bug::ReadBeforeApplied
+        | Bug::ReadBeforeFirstCommit
+        | Bug::RepeatForward
+        | Bug::StuckProbe
+        | Bug::TruncateOnAppend
+        | Bug::VoteIgnoresTerm => &["everything-at-once"],
         Bug::AckBeforeFsync => &["power-loss-majority"],
         Bug::AckOnAppend => &["symmetric-partition"],
         Bug::CreateBackendInPlace

@@ -322,7 +322,7 @@ fn without_numbers(text: &str) -> String {
 
 /// The names of a set of planted bugs.
 pub fn bug_names(bugs: Bugs) -> Vec<String> {
-    let planted = squall_api::Bug::ALL.into_iter().filter(|b| bugs.has(*b));
+    let planted = squall_api::Bug::ALL.iter().filter(|b| bugs.has(**b));
     planted.map(|bug| bug.name().to_owned()).collect()
 }
 

@@ -1,218 +1,125 @@
 //! Planted bugs: known ways in which consensus stores went wrong. Each is a
 //! switch that a run turns on by name; they prove that the testbed finds bugs.
 
-/// A known mistake, planted in the store behind [`Bugs::has`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
-pub enum Bug {
-    /// A follower acknowledges entries before its fsync.
-    AckBeforeFsync,
-    /// The leader answers the client on its own append, without a quorum.
-    AckOnAppend,
-    /// The database is created under its own name, and a crash in the middle
-    /// leaves half of one.
-    CreateBackendInPlace,
-    /// Repairing a torn log cuts off an intact record, too.
-    CutOneTooMany,
-    /// A damaged record in the middle of the log is cut off, as if it were a torn
-    /// tail.
-    CutRotAsTornTail,
-    /// A new leader changes the membership while a change of an earlier term waits in its log.
-    EarlyConfChange,
-    /// A member forgets over a restart for whom it voted.
-    ForgetVote,
-    /// Half of an even number of voters is taken for a quorum.
-    HalfQuorum,
-    /// A failed fsync of the log is tried again, and its success believed.
-    IgnoreFailedFsync,
-    /// A write of the log that found the disk full is taken for done.
-    IgnoreFullDisk,
-    /// A learner's acknowledgement counts.
-    LearnerCounts,
-    /// A database that lost synced writes makes the member panic.
-    OpenUnguarded,
-    /// A member does not start from a log with a torn tail.
-    RefuseTornTail,
-    /// A leader that is no voter any more does not step down.
-    RemovedLeaderStays,
-    /// After a failed fsync the next process goes on with the same files.
-    ReopenAfterFailedFsync,
-    /// The log restarts behind a snapshot that is not installed yet.
-    RestartLogBeforeInstall,
-    /// A snapshot holds more than the index that it claims.
-    SnapshotAheadOfIndex,
-    /// A snapshot's learners are lost when it is installed.
-    SnapshotForgetsLearners,
-    /// A leader changes the membership while another change is under way.
-    TwoConfChanges,
-    /// Records of the log are read without looking at their checksums.
-    UncheckedRecords,
-    /// The leader serves linearizable reads without confirming that it still
-    /// leads.
-    UnconfirmedRead,
-    /// Term and vote are told to others before they are durable.
-    UnsyncedHardState,
-    /// The directory is not synced when the log begins a segment.
-    UnsyncedSegmentName,
-    /// A snapshot counts as installed before it is durable.
-    UnsyncedSnapshot,
-    /// A database that was never finished is taken for the real one.
-    UseLeftoverTemporary,
-    /// A vote is granted to a candidate whose log is behind.
-    VoteShorterLog,
+/// One line a bug: variant, catalogue id, name, and what the store does wrong.
+macro_rules! bugs {
+    ($($variant:ident $id:ident $name:literal $about:literal;)*) => {
+        /// A known mistake, planted in the store behind [`Bugs::has`].
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u8)]
+        pub enum Bug {
+            $(#[doc = $about] $variant,)*
+        }
+
+        impl Bug {
+            /// Every planted bug, in the order in which they are listed.
+            pub const ALL: &[Bug] = &[$(Bug::$variant,)*];
+
+            /// The name by which a run asks for the bug: it says what the bug does.
+            pub const fn name(self) -> &'static str {
+                match self { $(Bug::$variant => $name,)* }
+            }
+
+            /// The catalogue id, an alias of the name.
+            pub const fn id(self) -> &'static str {
+                match self { $(Bug::$variant => stringify!($id),)* }
+            }
+
+            /// What the store does wrong, in one sentence.
+            pub const fn about(self) -> &'static str {
+                match self { $(Bug::$variant => $about,)* }
+            }
+        }
+    };
+}
+
+bugs! {
+    AcceptOldTerm R12 "accept-old-term"
+        "a follower takes over entries from the leader of an earlier term";
+    AckBeforeFsync R06 "ack-before-fsync"
+        "a follower acknowledges entries before its fsync";
+    AckOnAppend R40 "ack-on-append"
+        "the leader answers the client on its own append, without a quorum";
+    ApplyOnAppend R39 "apply-on-append"
+        "entries are applied once they are in the log, committed or not";
+    CommitBeyondAppend R11 "commit-beyond-append"
+        "a follower commits up to the leader's commit index also what the append did not confirm";
+    CountOldVotes R38 "count-old-votes"
+        "a candidate counts votes that were given to it in an earlier term";
+    CountOwnBeforeFsync R07 "count-own-before-fsync"
+        "the leader counts itself among those who have an entry before its own fsync";
+    CreateBackendInPlace W21 "create-backend-in-place"
+        "the database is created under its own name, and a crash in the middle leaves half of one";
+    CutOneTooMany W04 "cut-one-too-many"
+        "repairing a torn log cuts off an intact record, too";
+    CutRotAsTornTail W17 "cut-rot-as-torn-tail"
+        "a damaged record in the middle of the log is cut off, as if it were a torn tail";
+    EarlyConfChange M01 "early-conf-change"
+        "a new leader changes the membership while a change of an earlier term waits in its log";
+    ForgetVote R02 "forget-vote"
+        "a member forgets over a restart for whom it voted";
+    HalfQuorum R14 "half-quorum"
+        "half of an even number of voters is taken for a quorum";
+    IgnoreFailedFsync W13 "ignore-failed-fsync"
+        "a failed fsync of the log is tried again, and its success believed";
+    IgnoreFullDisk W14 "ignore-full-disk"
+        "a write of the log that found the disk full is taken for done";
+    IgnorePrevTerm R10 "ignore-prev-term"
+        "a follower appends after an entry of another term than the leader's";
+    KeepConflict R09 "keep-conflict"
+        "a follower keeps its own entries where the leader's differ";
+    LearnerCounts R15 "learner-counts"
+        "a learner's acknowledgement counts";
+    OpenUnguarded W23 "open-unguarded"
+        "a database that lost synced writes makes the member panic";
+    ReadBeforeApplied R20 "read-before-applied"
+        "a read is served before the state machine has come to its index";
+    ReadBeforeFirstCommit R17 "read-before-first-commit"
+        "a new leader serves reads before it has committed an entry of its term";
+    RefuseTornTail W03 "refuse-torn-tail"
+        "a member does not start from a log with a torn tail";
+    RemovedLeaderStays M04 "removed-leader-stays"
+        "a leader that is no voter any more does not step down";
+    ReopenAfterFailedFsync W22 "reopen-after-failed-fsync"
+        "after a failed fsync the next process goes on with the same files";
+    RepeatForward R34 "repeat-forward"
+        "a forwarded proposal that the network repeats is appended twice";
+    RestartLogBeforeInstall W10 "restart-log-before-install"
+        "the log restarts behind a snapshot that is not installed yet";
+    SnapshotAheadOfIndex S01 "snapshot-ahead-of-index"
+        "a snapshot holds more than the index that it claims";
+    SnapshotForgetsLearners R25 "snapshot-forgets-learners"
+        "a snapshot's learners are lost when it is installed";
+    StuckProbe R32 "stuck-probe"
+        "a follower whose probe was lost is never sent anything again";
+    TruncateOnAppend R08 "truncate-on-append"
+        "a follower cuts its log off after each append, also where the entries match";
+    TwoConfChanges M02 "two-conf-changes"
+        "a leader changes the membership while another change is under way";
+    UncheckedRecords W05 "unchecked-records"
+        "records of the log are read without looking at their checksums";
+    UnconfirmedRead R16 "unconfirmed-read"
+        "the leader serves linearizable reads without confirming that it still leads";
+    UnsyncedHardState W11 "unsynced-hard-state"
+        "term and vote are told to others before they are durable";
+    UnsyncedSegmentName W07 "unsynced-segment-name"
+        "the directory is not synced when the log begins a segment";
+    UnsyncedSnapshot S03 "unsynced-snapshot"
+        "a snapshot counts as installed before it is durable";
+    UseLeftoverTemporary S14 "use-leftover-temporary"
+        "a database that was never finished is taken for the real one";
+    VoteIgnoresTerm R05 "vote-ignores-term"
+        "logs are compared by their length alone when a vote is asked for";
+    VoteShorterLog R04 "vote-shorter-log"
+        "a vote is granted to a candidate whose log is behind";
 }
 
 impl Bug {
-    /// Every planted bug, in the order in which they are listed.
-    pub const ALL: [Bug; 26] = [
-        Bug::AckBeforeFsync,
-        Bug::AckOnAppend,
-        Bug::CreateBackendInPlace,
-        Bug::CutOneTooMany,
-        Bug::CutRotAsTornTail,
-        Bug::EarlyConfChange,
-        Bug::ForgetVote,
-        Bug::HalfQuorum,
-        Bug::IgnoreFailedFsync,
-        Bug::IgnoreFullDisk,
-        Bug::LearnerCounts,
-        Bug::OpenUnguarded,
-        Bug::RefuseTornTail,
-        Bug::RemovedLeaderStays,
-        Bug::ReopenAfterFailedFsync,
-        Bug::RestartLogBeforeInstall,
-        Bug::SnapshotAheadOfIndex,
-        Bug::SnapshotForgetsLearners,
-        Bug::TwoConfChanges,
-        Bug::UncheckedRecords,
-        Bug::UnconfirmedRead,
-        Bug::UnsyncedHardState,
-        Bug::UnsyncedSegmentName,
-        Bug::UnsyncedSnapshot,
-        Bug::UseLeftoverTemporary,
-        Bug::VoteShorterLog,
-    ];
-
-    /// The name by which a run asks for the bug: it says what the bug does.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Bug::AckBeforeFsync => "ack-before-fsync",
-            Bug::AckOnAppend => "ack-on-append",
-            Bug::CreateBackendInPlace => "create-backend-in-place",
-            Bug::CutOneTooMany => "cut-one-too-many",
-            Bug::CutRotAsTornTail => "cut-rot-as-torn-tail",
-            Bug::EarlyConfChange => "early-conf-change",
-            Bug::ForgetVote => "forget-vote",
-            Bug::HalfQuorum => "half-quorum",
-            Bug::IgnoreFailedFsync => "ignore-failed-fsync",
-            Bug::IgnoreFullDisk => "ignore-full-disk",
-            Bug::LearnerCounts => "learner-counts",
-            Bug::OpenUnguarded => "open-unguarded",
-            Bug::RefuseTornTail => "refuse-torn-tail",
-            Bug::RemovedLeaderStays => "removed-leader-stays",
-            Bug::ReopenAfterFailedFsync => "reopen-after-failed-fsync",
-            Bug::RestartLogBeforeInstall => "restart-log-before-install",
-            Bug::SnapshotAheadOfIndex => "snapshot-ahead-of-index",
-            Bug::SnapshotForgetsLearners => "snapshot-forgets-learners",
-            Bug::TwoConfChanges => "two-conf-changes",
-            Bug::UncheckedRecords => "unchecked-records",
-            Bug::UnconfirmedRead => "unconfirmed-read",
-            Bug::UnsyncedHardState => "unsynced-hard-state",
-            Bug::UnsyncedSegmentName => "unsynced-segment-name",
-            Bug::UnsyncedSnapshot => "unsynced-snapshot",
-            Bug::UseLeftoverTemporary => "use-leftover-temporary",
-            Bug::VoteShorterLog => "vote-shorter-log",
-        }
-    }
-
-    /// The catalogue id, an alias of the name.
-    pub const fn id(self) -> &'static str {
-        match self {
-            Bug::AckBeforeFsync => "R06",
-            Bug::AckOnAppend => "R40",
-            Bug::CreateBackendInPlace => "W21",
-            Bug::CutOneTooMany => "W04",
-            Bug::CutRotAsTornTail => "W17",
-            Bug::EarlyConfChange => "M01",
-            Bug::ForgetVote => "R02",
-            Bug::HalfQuorum => "R14",
-            Bug::IgnoreFailedFsync => "W13",
-            Bug::IgnoreFullDisk => "W14",
-            Bug::LearnerCounts => "R15",
-            Bug::OpenUnguarded => "W23",
-            Bug::RefuseTornTail => "W03",
-            Bug::RemovedLeaderStays => "M04",
-            Bug::ReopenAfterFailedFsync => "W22",
-            Bug::RestartLogBeforeInstall => "W10",
-            Bug::SnapshotAheadOfIndex => "S01",
-            Bug::SnapshotForgetsLearners => "R25",
-            Bug::TwoConfChanges => "M02",
-            Bug::UncheckedRecords => "W05",
-            Bug::UnconfirmedRead => "R16",
-            Bug::UnsyncedHardState => "W11",
-            Bug::UnsyncedSegmentName => "W07",
-            Bug::UnsyncedSnapshot => "S03",
-            Bug::UseLeftoverTemporary => "S14",
-            Bug::VoteShorterLog => "R04",
-        }
-    }
-
-    /// What the store does wrong, in one sentence.
-    pub const fn about(self) -> &'static str {
-        match self {
-            Bug::AckBeforeFsync => "a follower acknowledges entries before its fsync",
-            Bug::AckOnAppend => "the leader answers the client on its own append, without a quorum",
-            Bug::CreateBackendInPlace => {
-                "the database is created under its own name, and a crash in the middle leaves half of one"
-            }
-            Bug::CutOneTooMany => "repairing a torn log cuts off an intact record, too",
-            Bug::CutRotAsTornTail => {
-                "a damaged record in the middle of the log is cut off, as if it were a torn tail"
-            }
-            Bug::EarlyConfChange => {
-                "a new leader changes the membership while a change of an earlier term waits in its log"
-            }
-            Bug::ForgetVote => "a member forgets over a restart for whom it voted",
-            Bug::HalfQuorum => "half of an even number of voters is taken for a quorum",
-            Bug::IgnoreFailedFsync => {
-                "a failed fsync of the log is tried again, and its success believed"
-            }
-            Bug::IgnoreFullDisk => "a write of the log that found the disk full is taken for done",
-            Bug::LearnerCounts => "a learner's acknowledgement counts",
-            Bug::OpenUnguarded => "a database that lost synced writes makes the member panic",
-            Bug::RefuseTornTail => "a member does not start from a log with a torn tail",
-            Bug::RemovedLeaderStays => "a leader that is no voter any more does not step down",
-            Bug::ReopenAfterFailedFsync => {
-                "after a failed fsync the next process goes on with the same files"
-            }
-            Bug::RestartLogBeforeInstall => {
-                "the log restarts behind a snapshot that is not installed yet"
-            }
-            Bug::SnapshotAheadOfIndex => "a snapshot holds more than the index that it claims",
-            Bug::SnapshotForgetsLearners => "a snapshot's learners are lost when it is installed",
-            Bug::TwoConfChanges => {
-                "a leader changes the membership while another change is under way"
-            }
-            Bug::UncheckedRecords => {
-                "records of the log are read without looking at their checksums"
-            }
-            Bug::UnconfirmedRead => {
-                "the leader serves linearizable reads without confirming that it still leads"
-            }
-            Bug::UnsyncedHardState => "term and vote are told to others before they are durable",
-            Bug::UnsyncedSegmentName => "the directory is not synced when the log begins a segment",
-            Bug::UnsyncedSnapshot => "a snapshot counts as installed before it is durable",
-            Bug::UseLeftoverTemporary => {
-                "a database that was never finished is taken for the real one"
-            }
-            Bug::VoteShorterLog => "a vote is granted to a candidate whose log is behind",
-        }
-    }
-
     /// The bug of that name or catalogue id.
     pub fn from_name(name: &str) -> Option<Bug> {
         Bug::ALL
-            .into_iter()
+            .iter()
+            .copied()
             .find(|bug| bug.name() == name || bug.id().eq_ignore_ascii_case(name))
     }
 }
@@ -247,7 +154,7 @@ mod tests {
 
     #[test]
     fn names_and_ids_find_their_bug() {
-        for bug in Bug::ALL {
+        for &bug in Bug::ALL {
             assert_eq!(Bug::from_name(bug.name()), Some(bug));
             assert_eq!(Bug::from_name(bug.id()), Some(bug));
         }
@@ -257,7 +164,7 @@ mod tests {
     #[test]
     fn a_set_has_what_was_put_in_and_nothing_else() {
         let set = Bugs::NONE.with(Bug::ForgetVote);
-        for bug in Bug::ALL {
+        for &bug in Bug::ALL {
             let planted = cfg!(feature = "planted-bugs") && bug == Bug::ForgetVote;
             assert_eq!(set.has(bug), planted, "{bug:?}");
         }

@@ -56,10 +56,8 @@ impl Raft {
     /// A candidate asks for this node's vote in the current term.
     pub(crate) fn handle_request_vote(&mut self, now: u64, msg: &Message) {
         let is_free = self.vote == msg.from || (self.vote == 0 && self.leader == 0);
-        let up_to_date = self.log.is_up_to_date(msg.index, msg.log_term)
-            || self.settings.bugs.has(Bug::VoteShorterLog);
         let mut answer = message(MessageType::MsgRequestVoteResponse, msg.from);
-        if is_free && up_to_date {
+        if is_free && self.would_elect(msg) {
             self.mark(marks::GRANTED_VOTE);
             self.vote = msg.from;
             self.restart_election_timeout(now);
@@ -71,6 +69,17 @@ impl Raft {
             answer.reject = true;
             self.send(answer);
         }
+    }
+
+    /// Whether a candidate's log is at least as up to date as this node's own.
+    pub(crate) fn would_elect(&self, candidate: &Message) -> bool {
+        let Message {
+            index, log_term, ..
+        } = *candidate;
+        let bugs = self.settings.bugs;
+        self.log.is_up_to_date(index, log_term)
+            || bugs.has(Bug::VoteShorterLog)
+            || (bugs.has(Bug::VoteIgnoresTerm) && index >= self.log.last_index())
     }
 
     /// A voter, perhaps itself, answered in the current term.

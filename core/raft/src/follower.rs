@@ -22,11 +22,18 @@ impl Raft {
             // known. The leader goes on from there.
             return self.ack_append(msg.from, self.commit);
         }
-        if !self.log.matches(msg.index, msg.log_term) {
+        let follows = self.log.matches(msg.index, msg.log_term)
+            || (self.settings.bugs.has(Bug::IgnorePrevTerm) && msg.index <= self.log.last_index());
+        if !follows {
             return self.reject_append(&msg);
         }
         let last_new = msg.index + msg.entries.len() as u64;
-        let is_known = |entry: &&Entry| self.log.matches(entry.index, entry.term);
+        let bugs = self.settings.bugs;
+        let is_known = |entry: &&Entry| {
+            let in_log = self.log.matches(entry.index, entry.term)
+                || (bugs.has(Bug::KeepConflict) && entry.index <= self.log.last_index());
+            in_log && !bugs.has(Bug::TruncateOnAppend)
+        };
         let known = msg.entries.iter().take_while(is_known).count();
         if let Some(first_new) = msg.entries.get(known) {
             if first_new.index <= self.log.last_index() {
@@ -35,7 +42,11 @@ impl Raft {
             }
             self.log.overwrite(msg.entries.into_iter().skip(known));
         }
-        self.learn_commit(msg.commit.min(last_new));
+        let confirmed = match bugs.has(Bug::CommitBeyondAppend) {
+            true => self.log.last_index(),
+            false => last_new,
+        };
+        self.learn_commit(msg.commit.min(confirmed));
         self.ack_append(msg.from, last_new);
     }
 

@@ -8,7 +8,6 @@ use crate::message::message;
 use crate::quorum::Election;
 use crate::{Raft, marks};
 use raft_proto::eraftpb::{Message, MessageType};
-use squall_api::Bug;
 use std::collections::BTreeMap;
 
 impl Raft {
@@ -35,9 +34,7 @@ impl Raft {
         let is_free =
             msg.term > self.term || self.vote == msg.from || (self.vote == 0 && self.leader == 0);
         let mut answer = message(MessageType::MsgRequestPreVoteResponse, msg.from);
-        let up_to_date = self.log.is_up_to_date(msg.index, msg.log_term)
-            || self.settings.bugs.has(Bug::VoteShorterLog);
-        if is_free && up_to_date {
+        if is_free && self.would_elect(msg) {
             // Promises nothing, so that nothing needs to be durable.
             self.send_in_term(answer, msg.term);
         } else {

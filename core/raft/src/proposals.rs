@@ -4,7 +4,7 @@ use crate::message::{conf_change, decode_id, message, proposal};
 use crate::{ProposeError, Raft, marks};
 use bytes::Bytes;
 use raft_proto::eraftpb::{ConfChangeV2, Entry, Message, MessageType};
-use squall_api::Role;
+use squall_api::{Bug, Role};
 
 impl Raft {
     /// Proposes `data` under the unique `id`: a leader appends it, a follower
@@ -44,7 +44,9 @@ impl Raft {
             let entry = proposal(id, entry.data);
             if self.admit(&entry).is_err() {
                 self.mark(marks::DROPPED_FORWARD);
-            } else if self.forwards.is_new(msg.from, id) {
+            } else if self.forwards.is_new(msg.from, id)
+                || self.settings.bugs.has(Bug::RepeatForward)
+            {
                 self.append_own(entry);
             } else {
                 self.mark(marks::REPEATED_FORWARD);
@@ -74,6 +76,11 @@ impl Raft {
         self.log.push(entry);
         let last = self.log.last_index();
         self.uncommitted_bytes += self.log.bytes(last, last);
+        if self.settings.bugs.has(Bug::CountOwnBeforeFsync)
+            && let Some(own) = self.tracker.get_mut(&self.settings.id)
+        {
+            own.acked(last);
+        }
     }
 
     /// Whether the leader takes a proposal. One that alone is larger than the

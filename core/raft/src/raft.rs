@@ -255,7 +255,10 @@ impl Raft {
         );
         out.seq = self.durability.seq();
 
-        let deliver = self.commit.min(self.durability.stable());
+        let deliver = match self.settings.bugs.has(Bug::ApplyOnAppend) {
+            true => self.durability.stable(),
+            false => self.commit.min(self.durability.stable()),
+        };
         if deliver > self.delivered && self.installing.is_none() {
             out.committed = self.log.range(self.delivered + 1, deliver);
             self.delivered = deliver;
@@ -333,7 +336,7 @@ impl Raft {
                 _ => self.handle_read_index(msg),
             };
         }
-        if msg.term == 0 || msg.term < self.term {
+        if msg.term == 0 || (msg.term < self.term && !self.takes_old_term(&msg)) {
             return self.handle_old_term(&msg);
         }
         let asks_vote = matches!(
@@ -373,6 +376,16 @@ impl Raft {
             MessageType::MsgTimeoutNow => self.handle_timeout_now(now, &msg),
             MessageType::MsgReadIndexResp => self.handle_read_index_response(&msg),
             _ => self.mark(marks::IGNORED_TYPE),
+        }
+    }
+
+    /// Whether a planted bug lets a message of an earlier term pass.
+    fn takes_old_term(&self, msg: &Message) -> bool {
+        let bugs = self.settings.bugs;
+        match msg.msg_type {
+            MessageType::MsgAppend => bugs.has(Bug::AcceptOldTerm),
+            MessageType::MsgRequestVoteResponse => bugs.has(Bug::CountOldVotes),
+            _ => false,
         }
     }
 

@@ -188,7 +188,8 @@ impl Raft {
 
         // Before the first commit of its term, a leader does not know what was
         // committed before it came.
-        while self.commit >= self.term_start
+        let before_commit = self.settings.bugs.has(Bug::ReadBeforeFirstCommit);
+        while (self.commit >= self.term_start || before_commit)
             && let Some(read) = self.rounds.waiting.front()
             && read.round <= self.rounds.confirmed
         {
@@ -212,7 +213,10 @@ impl Raft {
         let is_idle = self.rounds.confirmed == self.rounds.started;
         self.rounds.waiting.push_back(Read {
             round: self.rounds.started + 1,
-            index: self.commit.max(self.term_start),
+            index: match self.settings.bugs.has(Bug::ReadBeforeFirstCommit) {
+                true => self.commit,
+                false => self.commit.max(self.term_start),
+            },
             origin,
         });
         if is_idle {

@@ -165,6 +165,7 @@ impl Raft {
             return;
         };
         match &mut progress.state {
+            State::Probe { .. } if self.settings.bugs.has(Bug::StuckProbe) => {}
             State::Probe { paused } => *paused = false,
             State::Replicate if progress.inflights.is_full() => progress.inflights.free_first(),
             State::Replicate | State::Snapshot(_) => {}

@@ -41,6 +41,7 @@ pub const ETCD_VERSION: &str = "3.5.21";
 #[derive(Debug)]
 pub struct ApplyLane {
     cfg: Config,
+    bugs: Bugs,
     store: Mvcc,
     /// Of what is applied; the backend has it as of its last commit.
     meta: Meta,
@@ -95,6 +96,7 @@ impl ApplyLane {
         env.rng.clone().fill_bytes(&mut seed);
         let lane = ApplyLane {
             cfg: env.cfg.clone(),
+            bugs: env.bugs,
             store,
             bugs: env.bugs,
             claimed: None,
@@ -274,7 +276,11 @@ impl ApplyLane {
     }
 
     fn serve_reads(&mut self, fx: &mut Effects) -> Result<(), Fatal> {
-        for read in self.reads.servable(self.meta.index) {
+        let applied = match self.bugs.has(Bug::ReadBeforeApplied) {
+            true => u64::MAX,
+            false => self.meta.index,
+        };
+        for read in self.reads.servable(applied) {
             if self.waiting.take(read.req) {
                 let result = self.query(read.query)?;
                 reply(read.req, result, fx);

@@ -35,12 +35,13 @@ pub(super) fn bugs(
     console: &mut Console<'_>,
 ) -> Result<Exit, Complaint> {
     let (None | Some(BugsCommand::List)) = args.command;
-    let listed = Bug::ALL.map(|bug| Listed {
+    let describe = |&bug: &Bug| Listed {
         name: bug.name(),
         id: bug.id(),
         about: bug.about(),
         found_by: hunts::scenarios(bug),
-    });
+    };
+    let listed: Vec<Listed> = Bug::ALL.iter().map(describe).collect();
     match format {
         Format::Json => console.json(&listed)?,
         Format::Human => {

@@ -403,7 +403,7 @@ fn next(program: &str, args: &RunArgs, totals: &Totals, exit: Exit) -> Vec<(Stri
 /// Reads a planted bug's name or id.
 pub(super) fn bug(name: &str) -> Result<Bug, String> {
     Bug::from_name(name).ok_or_else(|| {
-        let names = Bug::ALL.into_iter().map(Bug::name);
+        let names = Bug::ALL.iter().map(|bug| bug.name());
         let alike = super::select::suggest(name, names);
         let hint = match alike.as_slice() {
             [] => "`squall bugs list` shows all".to_owned(),

@@ -124,8 +124,8 @@ pub(super) fn judge(evidence: Evidence<'_>) -> Run {
         scenario: scenario.name.clone(),
         seed,
         bugs: Bug::ALL
-            .into_iter()
-            .filter(|bug| bugs.has(*bug))
+            .iter()
+            .filter(|bug| bugs.has(**bug))
             .map(|bug| bug.name().to_owned())
             .collect(),
         world: "madsim".into(),

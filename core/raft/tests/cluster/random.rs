@@ -359,20 +359,29 @@ fn schedules_reach_every_mark() {
     panic!("never reached: {missing:?}");
 }
 
-/// The planted bugs that need no change of membership, disk or state machine.
-const FOUND_BY_CHANCE: [Bug; 6] = [
+/// Bugs of Raft that short schedules show. The others are those of the store
+/// and of membership, and those whose consequences take messages that are late by elections, logs
+/// that are sent in pieces, or members that lag for long.
+const SHOWN: [Bug; 12] = [
     Bug::AckBeforeFsync,
     Bug::AckOnAppend,
+    Bug::ApplyOnAppend,
+    Bug::CountOldVotes,
     Bug::ForgetVote,
     Bug::HalfQuorum,
+    Bug::IgnorePrevTerm,
+    Bug::KeepConflict,
+    Bug::ReadBeforeFirstCommit,
+    Bug::TruncateOnAppend,
     Bug::UnconfirmedRead,
     Bug::VoteShorterLog,
 ];
 
-/// And they find these, without being told where to look.
+/// And they find planted bugs, without being told where to look.
 #[test]
-fn schedules_find_every_planted_bug() {
-    for bug in FOUND_BY_CHANCE {
+fn schedules_find_planted_bugs() {
+    let mut missing = Vec::new();
+    for bug in SHOWN {
         let mut runner = TestRunner::deterministic();
         let found = (1..=3_000).find(|_| {
             let schedule = schedule().new_tree(&mut runner).unwrap().current();
@@ -383,6 +392,9 @@ fn schedules_find_every_planted_bug() {
             })
         });
         println!("{}: found by schedule {found:?}", bug.name());
-        assert!(found.is_some(), "{} was not found", bug.name());
+        if found.is_none() {
+            missing.push(bug.name());
+        }
     }
+    assert!(missing.is_empty(), "not found: {missing:?}");
 }
