@@ -9,6 +9,7 @@ pub const fn scenarios(bug: Bug) -> &'static [&'static str] {
         Bug::AcceptOldTerm
         | Bug::ApplyOnAppend
         | Bug::CommitBeyondAppend
+        | Bug::CommitOldTerm
         | Bug::CountOldVotes
         | Bug::CountOwnBeforeFsync
         | Bug::IgnorePrevTerm

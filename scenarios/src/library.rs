@@ -43,5 +43,6 @@ const LIBRARY: &[(&str, &str)] = library![
     "wrong-clocks",
     "lying-disks",
     "wiped-member",
+    "figure-eight",
     "everything-at-once",
 ];

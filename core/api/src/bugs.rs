@@ -44,6 +44,8 @@ bugs! {
         "entries are applied once they are in the log, committed or not";
     CommitBeyondAppend R11 "commit-beyond-append"
         "a follower commits up to the leader's commit index also what the append did not confirm";
+    CommitOldTerm R01 "commit-old-term"
+        "a leader commits entries of earlier terms by counting who has them";
     CountOldVotes R38 "count-old-votes"
         "a candidate counts votes that were given to it in an earlier term";
     CountOwnBeforeFsync R07 "count-own-before-fsync"

@@ -25,6 +25,8 @@ pub struct Config {
     pub check_quorum: bool,
     /// How long a request may wait before the member answers that it timed out.
     pub request_timeout: u64,
+    /// A Raft message carries entries up to this many bytes, but always one.
+    pub max_append_bytes: u64,
     /// A WAL segment is closed when it has grown past this many bytes.
     pub wal_segment_bytes: u64,
     /// The log is compacted each time this many more entries were applied.
@@ -55,6 +57,7 @@ impl Config {
             pre_vote: true,
             check_quorum: true,
             request_timeout: 7_000_000_000,
+            max_append_bytes: 1 << 20,
             wal_segment_bytes: 64 << 20,
             snapshot_entries: 10_000,
             catch_up_entries: 5_000,

@@ -89,7 +89,9 @@ impl Raft {
         }
         if self.log.term_at(quorum_has) != Some(self.term) {
             self.mark(marks::OLD_TERM_NOT_COUNTED);
-            return false;
+            if !self.settings.bugs.has(Bug::CommitOldTerm) {
+                return false;
+            }
         }
         if quorum_has > self.durability.stable() {
             self.mark(marks::COMMITTED_BEFORE_OWN_FSYNC);

@@ -41,7 +41,6 @@ pub const ETCD_VERSION: &str = "3.5.21";
 #[derive(Debug)]
 pub struct ApplyLane {
     cfg: Config,
-    bugs: Bugs,
     store: Mvcc,
     /// Of what is applied; the backend has it as of its last commit.
     meta: Meta,
@@ -96,7 +95,6 @@ impl ApplyLane {
         env.rng.clone().fill_bytes(&mut seed);
         let lane = ApplyLane {
             cfg: env.cfg.clone(),
-            bugs: env.bugs,
             store,
             bugs: env.bugs,
             claimed: None,

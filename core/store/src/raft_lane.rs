@@ -12,8 +12,6 @@ use squall_raft::confchange::Configuration;
 use squall_raft::{LogBase, Output, ProposeError, Raft, Restored, Settings};
 use std::collections::VecDeque;
 
-/// An append carries entries up to this many bytes, but always one.
-const MAX_APPEND_BYTES: u64 = 1 << 20;
 /// Appends that may be under way to one follower without an answer.
 const MAX_INFLIGHT: usize = 256;
 /// A leader refuses proposals while this many bytes are not committed; etcd's.
@@ -90,7 +88,7 @@ impl RaftLane {
             voters: cfg.voters.clone(),
             election_timeout: cfg.election_timeout,
             heartbeat: cfg.heartbeat,
-            max_append_bytes: MAX_APPEND_BYTES,
+            max_append_bytes: cfg.max_append_bytes,
             max_inflight: MAX_INFLIGHT,
             max_uncommitted_bytes: MAX_UNCOMMITTED_BYTES,
             pre_vote: cfg.pre_vote,

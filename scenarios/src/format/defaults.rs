@@ -13,6 +13,7 @@ impl Default for ClusterConfig {
             election_timeout: Duration::from_ms(1000),
             heartbeat: Duration::from_ms(100),
             request_timeout: Duration::from_ms(5000),
+            max_append: Size::from_bytes(1 << 20),
             snapshot_entries: 10_000,
             catch_up_entries: 5_000,
             wal_segment: Size::from_bytes(64 << 20),

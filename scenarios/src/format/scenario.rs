@@ -39,6 +39,8 @@ pub struct ClusterConfig {
     pub heartbeat: Duration,
     /// How long a request may wait inside a member.
     pub request_timeout: Duration,
+    /// A Raft message carries entries up to this size, but always one.
+    pub max_append: Size,
     /// The log is compacted each time this many more entries were applied.
     pub snapshot_entries: u64,
     /// Entries kept behind the compaction point for followers that lag.
@@ -67,6 +69,7 @@ impl ClusterConfig {
             heartbeat: self.heartbeat.ns(),
             request_timeout: self.request_timeout.ns(),
             wal_segment_bytes: self.wal_segment.bytes(),
+            max_append_bytes: self.max_append.bytes(),
             snapshot_entries: self.snapshot_entries,
             catch_up_entries: self.catch_up_entries,
             backend_commit_interval: self.backend_commit_interval.ns(),

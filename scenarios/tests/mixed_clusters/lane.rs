@@ -82,7 +82,7 @@ impl RaftRsLane {
             heartbeat_tick: TICKS_A_HEARTBEAT as usize,
             min_election_tick: election_ticks,
             max_election_tick: 2 * election_ticks,
-            max_size_per_msg: 1 << 20,
+            max_size_per_msg: cfg.max_append_bytes,
             max_inflight_msgs: 256,
             pre_vote: cfg.pre_vote,
             check_quorum: cfg.check_quorum,

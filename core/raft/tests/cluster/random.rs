@@ -360,8 +360,8 @@ fn schedules_reach_every_mark() {
 }
 
 /// Bugs of Raft that short schedules show. The others are those of the store
-/// and of membership, and those whose consequences take messages that are late by elections, logs
-/// that are sent in pieces, or members that lag for long.
+/// and of membership, and those whose consequences take messages that are late
+/// by elections, logs that are sent in pieces, or members that lag for long.
 const SHOWN: [Bug; 12] = [
     Bug::AckBeforeFsync,
     Bug::AckOnAppend,
