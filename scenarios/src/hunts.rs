@@ -6,20 +6,17 @@ use squall_api::Bug;
 /// it takes changes of membership: Raft's own tests find those bugs.
 pub const fn scenarios(bug: Bug) -> &'static [&'static str] {
     match bug {
-        Bug::AcceptOldTerm
-        | Bug::ApplyOnAppend
-        | Bug::CommitBeyondAppend
+        Bug::AcceptOldTerm | Bug::ApplyOnAppend | Bug::RepeatForward => &["everything-at-once"],
+        Bug::CommitBeyondAppend
         | Bug::CommitOldTerm
         | Bug::CountOldVotes
-        | Bug::CountOwnBeforeFsync
         | Bug::IgnorePrevTerm
         | Bug::KeepConflict
-        | Bug::ReadBeforeApplied
-        | Bug::ReadBeforeFirstCommit
-        | Bug::RepeatForward
-        | Bug::StuckProbe
         | Bug::TruncateOnAppend
-        | Bug::VoteIgnoresTerm => &["everything-at-once"],
+        | Bug::VoteIgnoresTerm => &["figure-eight"],
+        Bug::CountOwnBeforeFsync | Bug::ReadBeforeApplied => &["fsync-stall-leader"],
+        Bug::ReadBeforeFirstCommit => &["election-storm"],
+        Bug::StuckProbe => &["leader-crash"],
         Bug::AckBeforeFsync => &["power-loss-majority"],
         Bug::AckOnAppend => &["symmetric-partition"],
         Bug::CreateBackendInPlace

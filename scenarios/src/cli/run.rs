@@ -315,7 +315,7 @@ fn required(settings: &Settings, args: &RunArgs) -> Result<Vec<Bug>, Complaint> 
         _ if !args.bugs.is_empty() => Vec::new(),
         MustFind::All(_) => {
             let is_hunted = |bug: &Bug| !hunts::scenarios(*bug).is_empty();
-            Bug::ALL.into_iter().filter(is_hunted).collect()
+            Bug::ALL.iter().copied().filter(is_hunted).collect()
         }
         MustFind::Named(names) => names
             .iter()
