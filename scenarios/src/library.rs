@@ -44,5 +44,6 @@ const LIBRARY: &[(&str, &str)] = library![
     "lying-disks",
     "wiped-member",
     "figure-eight",
+    "short-appends",
     "everything-at-once",
 ];

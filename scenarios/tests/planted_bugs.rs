@@ -10,7 +10,7 @@ use squall_record::{Run, Verdict};
 /// Consequences: none of them names the line of code that is wrong. Votes are
 /// judged by the messages that members sent each other; two leaders in a term,
 /// what a second vote leads to, come in about one storm of a hundred.
-const CONSEQUENCES: [&str; 10] = [
+const CONSEQUENCES: &[&str] = &[
     "linearizable",
     "durability",
     "replicas",
@@ -20,6 +20,9 @@ const CONSEQUENCES: [&str; 10] = [
     "raft.state_machine_safety",
     "raft.vote_once",
     "raft.acks_kept",
+    "raft.commits_durable",
+    "raft.log_matching",
+    "liveness",
     "members",
 ];
 
@@ -71,62 +74,49 @@ fn hunt(bug: Bug) {
     }
 }
 
-#[test]
-fn ack_before_fsync_is_found() {
-    hunt(Bug::AckBeforeFsync);
+macro_rules! hunts {
+    ($($test:ident $bug:ident;)*) => {
+        $(
+            #[test]
+            fn $test() {
+                hunt(Bug::$bug);
+            }
+        )*
+        const HUNTED: &[Bug] = &[$(Bug::$bug),*];
+    };
+}
+
+hunts! {
+    accept_old_term AcceptOldTerm;
+    ack_before_fsync AckBeforeFsync;
+    ack_on_append AckOnAppend;
+    apply_on_append ApplyOnAppend;
+    commit_old_term CommitOldTerm;
+    count_own_before_fsync CountOwnBeforeFsync;
+    cut_one_too_many CutOneTooMany;
+    forget_vote ForgetVote;
+    ignore_failed_fsync IgnoreFailedFsync;
+    ignore_full_disk IgnoreFullDisk;
+    ignore_prev_term IgnorePrevTerm;
+    keep_conflict KeepConflict;
+    read_before_applied ReadBeforeApplied;
+    read_before_first_commit ReadBeforeFirstCommit;
+    refuse_torn_tail RefuseTornTail;
+    reopen_after_failed_fsync ReopenAfterFailedFsync;
+    repeat_forward RepeatForward;
+    snapshot_ahead_of_index SnapshotAheadOfIndex;
+    stuck_probe StuckProbe;
+    truncate_on_append TruncateOnAppend;
+    unconfirmed_read UnconfirmedRead;
+    unsynced_hard_state UnsyncedHardState;
+    vote_ignores_term VoteIgnoresTerm;
+    vote_shorter_log VoteShorterLog;
 }
 
 #[test]
-fn ack_on_append_is_found() {
-    hunt(Bug::AckOnAppend);
-}
-
-#[test]
-fn forget_vote_is_found() {
-    hunt(Bug::ForgetVote);
-}
-
-#[test]
-fn unconfirmed_read_is_found() {
-    hunt(Bug::UnconfirmedRead);
-}
-
-#[test]
-fn vote_shorter_log_is_found() {
-    hunt(Bug::VoteShorterLog);
-}
-
-#[test]
-fn cut_one_too_many_is_found() {
-    hunt(Bug::CutOneTooMany);
-}
-
-#[test]
-fn refuse_torn_tail_is_found() {
-    hunt(Bug::RefuseTornTail);
-}
-
-#[test]
-fn snapshot_ahead_of_index_is_found() {
-    hunt(Bug::SnapshotAheadOfIndex);
-}
-
-#[test]
-fn unsynced_hard_state_is_found() {
-    hunt(Bug::UnsyncedHardState);
-}
-
-#[test]
-fn ignore_failed_fsync_is_found() {
-    hunt(Bug::IgnoreFailedFsync);
-}
-
-#[test]
-fn ignore_full_disk_is_found() {
-    hunt(Bug::IgnoreFullDisk);
-}
-
-#[test]
-fn reopen_after_failed_fsync_is_found() {
-    hunt(Bug::ReopenAfterFailedFsync);
+fn every_bug_that_a_scenario_finds_is_hunted() {
+    let by_seeds =
+        |bug: &&Bug| !hunts::scenarios(**bug).is_empty() && !hunts::needs_crash_points(**bug);
+    let expected: Vec<Bug> = Bug::ALL.iter().filter(by_seeds).copied().collect();
+    assert_eq!(HUNTED, expected);
 }

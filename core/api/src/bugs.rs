@@ -42,8 +42,6 @@ bugs! {
         "the leader answers the client on its own append, without a quorum";
     ApplyOnAppend R39 "apply-on-append"
         "entries are applied once they are in the log, committed or not";
-    CommitBeyondAppend R11 "commit-beyond-append"
-        "a follower commits up to the leader's commit index also what the append did not confirm";
     CommitOldTerm R01 "commit-old-term"
         "a leader commits entries of earlier terms by counting who has them";
     CountOldVotes R38 "count-old-votes"

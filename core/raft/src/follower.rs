@@ -42,11 +42,7 @@ impl Raft {
             }
             self.log.overwrite(msg.entries.into_iter().skip(known));
         }
-        let confirmed = match bugs.has(Bug::CommitBeyondAppend) {
-            true => self.log.last_index(),
-            false => last_new,
-        };
-        self.learn_commit(msg.commit.min(confirmed));
+        self.learn_commit(msg.commit.min(last_new));
         self.ack_append(msg.from, last_new);
     }
 
