@@ -126,7 +126,7 @@ fn header_mut(ret: &mut Ret) -> Option<&mut pb::ResponseHeader> {
         Ret::Put(r) => r.header.as_mut(),
         Ret::DeleteRange(r) => r.header.as_mut(),
         Ret::Txn(r) => r.header.as_mut(),
-        Ret::HashKv(_) | Ret::Status(_) | Ret::Cluster(_) => None,
+        _ => None,
     }
 }
 
@@ -301,7 +301,7 @@ fn shift(ret: &mut Ret, lost: i64) {
         Ret::Put(r) => put(r, lost),
         Ret::DeleteRange(r) => delete(r, lost),
         Ret::Txn(r) => txn(r, lost),
-        Ret::HashKv(_) | Ret::Status(_) | Ret::Cluster(_) => {}
+        _ => {}
     }
 }
 

@@ -16,7 +16,7 @@ pub(crate) fn call(call: &Call) -> String {
         Call::Put(r) => put(r),
         Call::DeleteRange(r) => format!("delete {}", interval(&r.key, &r.range_end)),
         Call::Txn(r) => txn(r),
-        Call::HashKv(_) | Call::Status(_) | Call::Cluster(_) => call.name().into(),
+        _ => call.name().into(),
     }
 }
 

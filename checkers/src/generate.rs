@@ -390,6 +390,6 @@ fn header_mut(ret: &mut squall_record::Ret) -> Option<&mut pb::ResponseHeader> {
         Ret::Put(r) => r.header.as_mut(),
         Ret::DeleteRange(r) => r.header.as_mut(),
         Ret::Txn(r) => r.header.as_mut(),
-        Ret::HashKv(_) | Ret::Status(_) | Ret::Cluster(_) => None,
+        _ => None,
     }
 }

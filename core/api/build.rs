@@ -3,10 +3,14 @@
 use prost_build::Config;
 use protox::prost_reflect::prost_types::field_descriptor_proto::{Label, Type};
 
-const PROTOS: [&str; 3] = [
+const PROTOS: [&str; 7] = [
+    "proto/auth.proto",
+    "proto/election.proto",
     "proto/kv.proto",
-    "proto/rpc.proto",
+    "proto/lock.proto",
+    "proto/peer.proto",
     "proto/raft_internal.proto",
+    "proto/rpc.proto",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

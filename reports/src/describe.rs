@@ -16,7 +16,7 @@ pub fn call(call: &Call) -> String {
         Call::Txn(r) => txn(r),
         Call::HashKv(r) if r.revision > 0 => format!("hash_kv at rev {}", r.revision),
         Call::HashKv(_) => "hash_kv".into(),
-        Call::Status(_) | Call::Cluster(_) => call.name().into(),
+        _ => call.name().into(),
     }
 }
 
@@ -336,6 +336,16 @@ fn answer(ret: &Ret) -> String {
         Ret::HashKv(r) => format!("hash {:08x}", r.hash),
         Ret::Status(r) => format!("leader n{}, applied {}", r.leader, r.raft_applied_index),
         Ret::Cluster(r) => format!("{} members", r.members().len()),
+        Ret::Compact(_)
+        | Ret::Watch(_)
+        | Ret::Lease(_)
+        | Ret::Auth(_)
+        | Ret::Maintenance(_)
+        | Ret::Lock(_)
+        | Ret::Election(_) => {
+            let revision = ret.header().map_or(0, |header| header.revision);
+            format!("done at revision {revision}")
+        }
     }
 }
 

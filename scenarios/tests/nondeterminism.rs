@@ -142,7 +142,9 @@ fn in_the_order_of(map: RandomState) -> Taint {
         for effect in effects {
             match effect {
                 Effect::Send(frame) => {
-                    let to: &mut Vec<_> = sends.entry((frame.to, frame.msg.index)).or_default();
+                    let to: &mut Vec<_> = sends
+                        .entry((frame.to, frame.raft().map_or(0, |msg| msg.index)))
+                        .or_default();
                     to.push(Effect::Send(frame));
                 }
                 other => fx.push(other),

@@ -18,7 +18,7 @@ mod peer;
 use crate::world::{MemberSetup, Observer, Panicked, Violation};
 use crate::{DiskParams, NodeDisk, PowerLoss, RollingHash, Streams};
 use host::Node;
-use squall_api::{Bugs, Code, Input, ReqId, SessionId, Status};
+use squall_api::{Bugs, Code, Input, Metadata, ReqId, SessionId, Status};
 use squall_record::{Call, Outcome, Why};
 use std::cell::{Cell, RefCell};
 use std::ops::RangeInclusive;
@@ -168,6 +168,7 @@ impl World {
         let request = Input::Request {
             id,
             session: SessionId(0),
+            meta: Metadata::default(),
             req: call,
         };
         if !self.node(member).tell_apply(request) {

@@ -39,11 +39,7 @@ impl<'a> Keys<'a> {
             match &op.call {
                 Call::Put(put) => *single = set.insert(&put.key),
                 Call::Txn(txn) => collect(txn, &mut set),
-                Call::Range(_)
-                | Call::DeleteRange(_)
-                | Call::HashKv(_)
-                | Call::Status(_)
-                | Call::Cluster(_) => {}
+                _ => {}
             }
         }
         let Set { keys, mut table } = set;

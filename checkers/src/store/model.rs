@@ -83,7 +83,7 @@ impl State {
                     .and_then(|()| txn.run(r, &mut path.iter().copied()))
                     .map(Ret::Txn)
             }
-            Call::HashKv(_) | Call::Status(_) | Call::Cluster(_) => Err(Refusal::NotKv),
+            _ => Err(Refusal::NotKv),
         };
         let main = txn.main;
         let changed = txn.changed;
@@ -101,7 +101,7 @@ impl State {
             Ret::Put(r) => &mut r.header,
             Ret::DeleteRange(r) => &mut r.header,
             Ret::Txn(r) => &mut r.header,
-            Ret::HashKv(_) | Ret::Status(_) | Ret::Cluster(_) => unreachable!("refused above"),
+            _ => unreachable!("refused above"),
         };
         *header = Some(at(revision));
         Ok(ret)

@@ -463,11 +463,7 @@ pub(crate) fn visit_puts<'a>(call: &'a Call, f: &mut impl FnMut(&'a pb::PutReque
     match call {
         Call::Put(put) => f(put),
         Call::Txn(r) => txn(r, f),
-        Call::Range(_)
-        | Call::DeleteRange(_)
-        | Call::HashKv(_)
-        | Call::Status(_)
-        | Call::Cluster(_) => {}
+        _ => {}
     }
 }
 
@@ -486,7 +482,7 @@ impl<'c> Seen<'c> {
             Call::Put(r) => self.intervals.push((&r.key, &[])),
             Call::DeleteRange(r) => self.intervals.push((&r.key, &r.range_end)),
             Call::Txn(r) => self.txn(r),
-            Call::HashKv(_) | Call::Status(_) | Call::Cluster(_) => {}
+            _ => {}
         }
     }
 

@@ -194,10 +194,10 @@ fn place(op: &Op, ret: &Ret, index: u32) -> Result<Known, Violation> {
 
 /// Whether a call belongs to the key-value service.
 pub(crate) const fn is_kv(call: &Call) -> bool {
-    match call {
-        Call::Range(_) | Call::Put(_) | Call::DeleteRange(_) | Call::Txn(_) => true,
-        Call::HashKv(_) | Call::Status(_) | Call::Cluster(_) => false,
-    }
+    matches!(
+        call,
+        Call::Range(_) | Call::Put(_) | Call::DeleteRange(_) | Call::Txn(_)
+    )
 }
 
 /// Whether a call can change anything.
@@ -205,7 +205,7 @@ pub(crate) fn may_write(call: &Call) -> bool {
     match call {
         Call::Put(_) | Call::DeleteRange(_) => true,
         Call::Txn(txn) => txn_may_write(txn),
-        Call::Range(_) | Call::HashKv(_) | Call::Status(_) | Call::Cluster(_) => false,
+        _ => false,
     }
 }
 
@@ -228,11 +228,7 @@ pub(crate) fn is_serializable(call: &Call) -> bool {
                 |op| matches!(&op.request, Some(SubRequest::RequestRange(r)) if r.serializable),
             )
         }
-        Call::Put(_)
-        | Call::DeleteRange(_)
-        | Call::HashKv(_)
-        | Call::Status(_)
-        | Call::Cluster(_) => false,
+        _ => false,
     }
 }
 
@@ -248,7 +244,7 @@ fn says_it_wrote(ret: &Ret) -> bool {
         Ret::Put(_) => true,
         Ret::DeleteRange(r) => r.deleted > 0,
         Ret::Txn(txn) => txn_says_it_wrote(txn),
-        Ret::Range(_) | Ret::HashKv(_) | Ret::Status(_) | Ret::Cluster(_) => false,
+        _ => false,
     }
 }
 

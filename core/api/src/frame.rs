@@ -1,10 +1,11 @@
-//! Raft messages on the wire between members.
+//! Messages on the wire between members.
 //!
 //! rust-protobuf accepts a sub-message whose length runs past its end, so a
 //! damaged message may parse into a different one. A frame therefore carries
 //! its own length and a checksum, and nothing is parsed before both hold.
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use crate::pb::peer::Forwarded;
+use bytes::{Buf, BufMut, BytesMut};
 use protobuf::Message as _;
 use raft_proto::eraftpb::Message;
 
@@ -16,7 +17,7 @@ pub const FRAME_HEADER_LEN: usize = 4 + 2 + 4 + 4 + 8 + 8 + 8;
 pub const MAX_FRAME_LEN: usize = 512 << 20;
 const MAGIC: [u8; 4] = *b"sqRF";
 
-/// A Raft message, addressed.
+/// A message, addressed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PeerFrame {
     /// The sender's cluster.
@@ -28,8 +29,21 @@ pub struct PeerFrame {
     /// The sender's [`VERSION`].
     pub version: u16,
     /// The message.
-    pub msg: Message,
+    pub body: PeerBody,
 }
+
+/// What one member tells another.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PeerBody {
+    /// A Raft message, from Raft lane to Raft lane.
+    Raft(Box<Message>),
+    /// A call that only the leader can answer, or its answer: from apply lane
+    /// to apply lane. Like every frame it may get lost or repeated.
+    Forwarded(Box<Forwarded>),
+}
+
+const RAFT: u8 = 1;
+const FORWARDED: u8 = 2;
 
 /// Why bytes are not a frame.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -66,21 +80,19 @@ pub enum FrameError {
         /// What its bytes say.
         computed: u32,
     },
-    /// The checksum holds, but the body is no Raft message.
-    #[error("frame body is not a Raft message: {0}")]
+    /// The checksum holds, but the body is no message.
+    #[error("frame body is no message: {0}")]
     Body(String),
 }
 
 impl PeerFrame {
     /// Appends the frame's bytes to `out`.
     pub fn encode(&self, out: &mut BytesMut) {
-        let body = self
-            .msg
-            .write_to_bytes()
-            .expect("a Raft message has no required fields");
+        let mut body = Vec::new();
+        self.encode_body(&mut body);
         assert!(
             body.len() <= MAX_FRAME_LEN,
-            "a Raft message of {} bytes was built",
+            "a message of {} bytes was built",
             body.len()
         );
         out.reserve(FRAME_HEADER_LEN + body.len());
@@ -96,11 +108,32 @@ impl PeerFrame {
         out.put_slice(&body);
     }
 
-    /// Appends the message's bytes alone, without the frame around them.
-    pub fn encode_message(&self, out: &mut Vec<u8>) {
-        self.msg
-            .write_to_vec(out)
-            .expect("a Raft message has no required fields");
+    /// The Raft message that it carries, if it is one.
+    pub fn raft(&self) -> Option<&Message> {
+        match &self.body {
+            PeerBody::Raft(msg) => Some(msg),
+            PeerBody::Forwarded(_) => None,
+        }
+    }
+
+    /// Whether it is the Raft lane that it goes to; else it is the apply lane.
+    pub const fn is_for_raft(&self) -> bool {
+        matches!(self.body, PeerBody::Raft(_))
+    }
+
+    /// Appends the body's bytes alone, without the frame around them.
+    pub fn encode_body(&self, out: &mut Vec<u8>) {
+        match &self.body {
+            PeerBody::Raft(msg) => {
+                out.push(RAFT);
+                msg.write_to_vec(out)
+                    .expect("a Raft message has no required fields");
+            }
+            PeerBody::Forwarded(msg) => {
+                out.push(FORWARDED);
+                prost::Message::encode(&**msg, out).expect("a Vec grows as needed");
+            }
+        }
     }
 
     /// Takes one frame off the front of `input`; on an error, `input` is as it
@@ -142,18 +175,34 @@ impl PeerFrame {
             header.get_u64_le(),
             header.get_u64_le(),
         );
-        let body: Bytes = Bytes::copy_from_slice(body);
-        let mut msg = Message::default();
-        msg.merge_from_bytes(&body)
-            .map_err(|e| FrameError::Body(e.to_string()))?;
+        let body = decode_body(body)?;
         input.advance(FRAME_HEADER_LEN + len);
         Ok(PeerFrame {
             cluster,
             from,
             to,
             version,
-            msg,
+            body,
         })
+    }
+}
+
+fn decode_body(body: &[u8]) -> Result<PeerBody, FrameError> {
+    match body.split_first() {
+        Some((&RAFT, bytes)) => {
+            let mut msg = Box::<Message>::default();
+            msg.merge_from_bytes(bytes)
+                .map_err(|e| FrameError::Body(e.to_string()))?;
+            Ok(PeerBody::Raft(msg))
+        }
+        Some((&FORWARDED, bytes)) => {
+            let msg = prost::Message::decode(bytes).map_err(|e| FrameError::Body(e.to_string()))?;
+            Ok(PeerBody::Forwarded(Box::new(msg)))
+        }
+        other => Err(FrameError::Body(format!(
+            "it is of unknown kind {:?}",
+            other.map(|(kind, _)| kind)
+        ))),
     }
 }
 
@@ -169,6 +218,7 @@ fn checksum(version: u16, tail: &[u8], body: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
     use raft_proto::eraftpb::{Entry, MessageType};
 
     fn frame() -> PeerFrame {
@@ -186,7 +236,7 @@ mod tests {
             from: 2,
             to: 3,
             version: VERSION,
-            msg,
+            body: PeerBody::Raft(Box::new(msg)),
         }
     }
 

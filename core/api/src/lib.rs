@@ -5,7 +5,7 @@
 //!
 //! * [`pb`]: etcd v3's own protobuf messages, and [`Request`] / [`Response`],
 //!   the calls a member answers;
-//! * [`PeerFrame`]: a Raft message on its way between two members;
+//! * [`PeerFrame`]: a message on its way between two members;
 //! * the seams through which a member meets the world: [`Now`], [`Disk`] and
 //!   [`File`], [`Input`] and [`Effect`], the random generator in [`Env`];
 //! * [`Machine`], [`Host`] and [`drive`]: the one loop that runs a member in
@@ -13,7 +13,6 @@
 //! * [`Bugs`]: the planted bugs that prove a testbed finds bugs.
 
 mod bugs;
-mod cluster;
 mod config;
 mod disk;
 mod drive;
@@ -21,20 +20,25 @@ mod frame;
 mod json;
 mod machine;
 mod request;
+mod services;
 mod status;
 mod view;
 
 pub use bugs::{Bug, Bugs};
-pub use cluster::{ClusterRequest, ClusterResponse};
 pub use config::{Config, ConfigError, Env};
 pub use disk::{Disk, File, NoStamp, Open, Stamp, SyncId};
 pub use drive::{Host, drive};
-pub use frame::{FRAME_HEADER_LEN, FrameError, MAX_FRAME_LEN, PeerFrame, VERSION};
+pub use frame::{FRAME_HEADER_LEN, FrameError, MAX_FRAME_LEN, PeerBody, PeerFrame, VERSION};
 pub use machine::{
-    Effect, Effects, Fatal, Input, LaneMsg, Machine, Now, OpenError, ReqId, SessionId,
+    Effect, Effects, Fatal, Input, LaneMsg, Machine, Metadata, Now, OpenError, ReqId, SessionId,
 };
 pub use raft_proto::eraftpb;
 pub use request::{Request, Response};
+pub use services::{
+    AuthRequest, AuthResponse, ClusterRequest, ClusterResponse, ElectionRequest, ElectionResponse,
+    LeaseRequest, LeaseResponse, LockRequest, LockResponse, MaintenanceRequest,
+    MaintenanceResponse,
+};
 pub use status::{Code, Status};
 pub use view::{ApplyView, EntryId, LogChange, RaftView, Role, View};
 
@@ -48,6 +52,22 @@ pub mod pb {
     /// Requests and responses.
     pub mod etcdserverpb {
         include!(concat!(env!("OUT_DIR"), "/etcdserverpb.rs"));
+    }
+    /// Users, roles and permissions.
+    pub mod authpb {
+        include!(concat!(env!("OUT_DIR"), "/authpb.rs"));
+    }
+    /// The lock service.
+    pub mod v3lockpb {
+        include!(concat!(env!("OUT_DIR"), "/v3lockpb.rs"));
+    }
+    /// The election service.
+    pub mod v3electionpb {
+        include!(concat!(env!("OUT_DIR"), "/v3electionpb.rs"));
+    }
+    /// What members ask of each other beside Raft.
+    pub mod peer {
+        include!(concat!(env!("OUT_DIR"), "/squall.rs"));
     }
     pub use etcdserverpb::*;
     pub use mvccpb::{Event, KeyValue};

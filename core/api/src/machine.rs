@@ -15,6 +15,15 @@ pub struct ReqId(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(pub u64);
 
+/// What a client says beside its call: gRPC's metadata.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Metadata {
+    /// The token that `Authenticate` gave; empty for none.
+    pub token: String,
+    /// Whether the call is to fail while there is no leader, rather than wait.
+    pub require_leader: bool,
+}
+
 /// The two clocks of a node, in nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Now {
@@ -31,7 +40,8 @@ pub enum Input {
     Deadline,
     /// A clean stop: finish what is cheap, then end with [`Fatal::Stopped`].
     Stop,
-    /// A frame from another member. To the Raft lane.
+    /// A frame from another member. To the lane that [`PeerFrame::is_for_raft`]
+    /// says.
     Peer(PeerFrame),
     /// A frame to this member could not be delivered. To the Raft lane.
     Unreachable(u64),
@@ -52,9 +62,22 @@ pub enum Input {
         id: ReqId,
         /// The connection it came from.
         session: SessionId,
+        /// What came beside it.
+        meta: Metadata,
         /// What is asked.
         req: Request,
     },
+    /// A further message of a call that is a stream: a watch, a keep-alive. To
+    /// the apply lane, which ignores it if the call has ended meanwhile.
+    Message {
+        /// The call.
+        id: ReqId,
+        /// The message, of the same kind as the one that began the call.
+        req: Request,
+    },
+    /// The client has given up this call; its connection may go on. To the
+    /// apply lane, which need not answer it any more.
+    Cancel(ReqId),
     /// A client connection is gone: nobody waits for its replies any more.
     Closed(SessionId),
 }

@@ -1,7 +1,11 @@
 //! The calls that a member answers.
 
-use crate::cluster::{ClusterRequest, ClusterResponse};
 use crate::pb;
+use crate::services::{
+    AuthRequest, AuthResponse, ClusterRequest, ClusterResponse, ElectionRequest, ElectionResponse,
+    LeaseRequest, LeaseResponse, LockRequest, LockResponse, MaintenanceRequest,
+    MaintenanceResponse,
+};
 use serde::{Deserialize, Serialize};
 
 /// A client's call, as etcd's message.
@@ -16,12 +20,26 @@ pub enum Request {
     DeleteRange(pb::DeleteRangeRequest),
     /// `KV.Txn`.
     Txn(pb::TxnRequest),
+    /// `KV.Compact`.
+    Compact(pb::CompactionRequest),
     /// `Maintenance.HashKV`: answered by the member alone.
     HashKv(pb::HashKvRequest),
     /// `Maintenance.Status`: answered by the member alone.
     Status(pb::StatusRequest),
+    /// `Watch.Watch`: a stream, on which further messages may follow.
+    Watch(pb::WatchRequest),
     /// A call of the service `Cluster`: who the members are.
     Cluster(ClusterRequest),
+    /// A call of the service `Lease`.
+    Lease(LeaseRequest),
+    /// A call of the service `Auth`.
+    Auth(AuthRequest),
+    /// A call of the service `Maintenance`.
+    Maintenance(MaintenanceRequest),
+    /// A call of the service `v3lock.Lock`.
+    Lock(LockRequest),
+    /// A call of the service `v3election.Election`.
+    Election(ElectionRequest),
 }
 
 impl Request {
@@ -32,9 +50,16 @@ impl Request {
             Request::Put(_) => "put",
             Request::DeleteRange(_) => "delete_range",
             Request::Txn(_) => "txn",
+            Request::Compact(_) => "compact",
             Request::HashKv(_) => "hash_kv",
             Request::Status(_) => "status",
+            Request::Watch(_) => "watch",
             Request::Cluster(m) => m.name(),
+            Request::Lease(m) => m.name(),
+            Request::Auth(m) => m.name(),
+            Request::Maintenance(m) => m.name(),
+            Request::Lock(m) => m.name(),
+            Request::Election(m) => m.name(),
         }
     }
 
@@ -45,9 +70,16 @@ impl Request {
             Request::Put(m) => append(m, out),
             Request::DeleteRange(m) => append(m, out),
             Request::Txn(m) => append(m, out),
+            Request::Compact(m) => append(m, out),
             Request::HashKv(m) => append(m, out),
             Request::Status(m) => append(m, out),
+            Request::Watch(m) => append(m, out),
             Request::Cluster(m) => m.encode(out),
+            Request::Lease(m) => m.encode(out),
+            Request::Auth(m) => m.encode(out),
+            Request::Maintenance(m) => m.encode(out),
+            Request::Lock(m) => m.encode(out),
+            Request::Election(m) => m.encode(out),
         }
     }
 }
@@ -65,9 +97,16 @@ pub enum Response {
     Put(pb::PutResponse),
     DeleteRange(pb::DeleteRangeResponse),
     Txn(pb::TxnResponse),
+    Compact(pb::CompactionResponse),
     HashKv(pb::HashKvResponse),
     Status(pb::StatusResponse),
+    Watch(pb::WatchResponse),
     Cluster(ClusterResponse),
+    Lease(LeaseResponse),
+    Auth(AuthResponse),
+    Maintenance(MaintenanceResponse),
+    Lock(LockResponse),
+    Election(ElectionResponse),
 }
 
 impl Response {
@@ -78,9 +117,36 @@ impl Response {
             Response::Put(r) => r.header.as_ref(),
             Response::DeleteRange(r) => r.header.as_ref(),
             Response::Txn(r) => r.header.as_ref(),
+            Response::Compact(r) => r.header.as_ref(),
             Response::HashKv(r) => r.header.as_ref(),
             Response::Status(r) => r.header.as_ref(),
+            Response::Watch(r) => r.header.as_ref(),
             Response::Cluster(r) => r.header(),
+            Response::Lease(r) => r.header(),
+            Response::Auth(r) => r.header(),
+            Response::Maintenance(r) => r.header(),
+            Response::Lock(r) => r.header(),
+            Response::Election(r) => r.header(),
+        }
+    }
+
+    /// The header, to be completed.
+    pub const fn header_mut(&mut self) -> &mut Option<pb::ResponseHeader> {
+        match self {
+            Response::Range(r) => &mut r.header,
+            Response::Put(r) => &mut r.header,
+            Response::DeleteRange(r) => &mut r.header,
+            Response::Txn(r) => &mut r.header,
+            Response::Compact(r) => &mut r.header,
+            Response::HashKv(r) => &mut r.header,
+            Response::Status(r) => &mut r.header,
+            Response::Watch(r) => &mut r.header,
+            Response::Cluster(r) => r.header_mut(),
+            Response::Lease(r) => r.header_mut(),
+            Response::Auth(r) => r.header_mut(),
+            Response::Maintenance(r) => r.header_mut(),
+            Response::Lock(r) => r.header_mut(),
+            Response::Election(r) => r.header_mut(),
         }
     }
 
@@ -91,9 +157,16 @@ impl Response {
             Response::Put(m) => append(m, out),
             Response::DeleteRange(m) => append(m, out),
             Response::Txn(m) => append(m, out),
+            Response::Compact(m) => append(m, out),
             Response::HashKv(m) => append(m, out),
             Response::Status(m) => append(m, out),
+            Response::Watch(m) => append(m, out),
             Response::Cluster(m) => m.encode(out),
+            Response::Lease(m) => m.encode(out),
+            Response::Auth(m) => m.encode(out),
+            Response::Maintenance(m) => m.encode(out),
+            Response::Lock(m) => m.encode(out),
+            Response::Election(m) => m.encode(out),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Calls from within the process.
 
-use squall_api::{Code, Input, ReqId, Request, Response, SessionId, Status};
+use squall_api::{Code, Input, Metadata, ReqId, Request, Response, SessionId, Status};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,6 +36,7 @@ impl Client {
         let input = Input::Request {
             id,
             session: self.session,
+            meta: Metadata::default(),
             req: request,
         };
         if self.inbox.send(input).is_err() {

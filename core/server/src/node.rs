@@ -3,7 +3,7 @@
 use crate::client::{Client, Replies};
 use crate::disk::FileDisk;
 use crate::host::{Clocks, LaneHost, spawn_lane};
-use crate::peer::{self, Identity, Links, Log};
+use crate::peer::{self, Identity, Inboxes, Links, Log};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use squall_api::{Bugs, Config, Effects, Env, Fatal, Input, OpenError};
@@ -101,7 +101,13 @@ impl Node {
         };
         let (raft, apply) = squall_store::open(env, clocks.now())?;
 
-        let links = Arc::new(Links::new(peers.keys().copied(), raft_inbox.clone()));
+        let links = Arc::new(Links::new(
+            peers.keys().copied(),
+            Inboxes {
+                raft: raft_inbox.clone(),
+                apply: apply_inbox.clone(),
+            },
+        ));
         let replies = Arc::new(Replies::default());
         let (killed, kill) = watch::channel(false);
         let network = spawn_network(

@@ -38,15 +38,33 @@ pub(crate) struct Identity {
 #[derive(Debug)]
 pub(crate) struct Links {
     queues: BTreeMap<u64, Arc<Queue>>,
-    /// The Raft lane's, to be told of what could not be delivered.
-    inbox: UnboundedSender<Input>,
+    inboxes: Inboxes,
+}
+
+/// Where frames from peers go.
+#[derive(Debug, Clone)]
+pub(crate) struct Inboxes {
+    /// Is told of what could not be delivered, too.
+    pub(crate) raft: UnboundedSender<Input>,
+    pub(crate) apply: UnboundedSender<Input>,
+}
+
+impl Inboxes {
+    /// Whether the lane that the frame goes to is still there.
+    fn give(&self, frame: PeerFrame) -> bool {
+        let inbox = match frame.is_for_raft() {
+            true => &self.raft,
+            false => &self.apply,
+        };
+        inbox.send(Input::Peer(frame)).is_ok()
+    }
 }
 
 impl Links {
-    pub(crate) fn new(peers: impl Iterator<Item = u64>, inbox: UnboundedSender<Input>) -> Links {
+    pub(crate) fn new(peers: impl Iterator<Item = u64>, inboxes: Inboxes) -> Links {
         Links {
             queues: peers.map(|peer| (peer, Arc::default())).collect(),
-            inbox,
+            inboxes,
         }
     }
 
@@ -61,7 +79,7 @@ impl Links {
 
     fn unreachable(&self, peer: u64) {
         // A Raft lane that has ended does not care.
-        drop(self.inbox.send(Input::Unreachable(peer)));
+        drop(self.inboxes.raft.send(Input::Unreachable(peer)));
     }
 }
 
@@ -111,9 +129,9 @@ pub(crate) async fn run(
     loop {
         match listener.accept().await {
             Ok((stream, address)) => {
-                let (known, inbox, log) = (known.clone(), links.inbox.clone(), log.clone());
+                let (known, inboxes, log) = (known.clone(), links.inboxes.clone(), log.clone());
                 tokio::spawn(async move {
-                    if let Err(reason) = receive(identity, stream, &known, &inbox).await {
+                    if let Err(reason) = receive(identity, stream, &known, &inboxes).await {
                         log(&format!(
                             "closed the peer connection from {address}: {reason}"
                         ));
@@ -198,14 +216,14 @@ async fn receive(
     identity: Identity,
     mut stream: TcpStream,
     known: &Arc<[u64]>,
-    inbox: &UnboundedSender<Input>,
+    inboxes: &Inboxes,
 ) -> Result<(), Closed> {
     let mut wire = BytesMut::new();
     loop {
         match PeerFrame::decode(&mut wire) {
             Ok(frame) => {
                 check(identity, &frame, known)?;
-                if inbox.send(Input::Peer(frame)).is_err() {
+                if !inboxes.give(frame) {
                     return Ok(());
                 }
             }
@@ -248,8 +266,8 @@ fn check(identity: Identity, frame: &PeerFrame, known: &Arc<[u64]>) -> Result<()
 #[cfg(test)]
 mod tests {
     use super::*;
-    use squall_api::VERSION;
     use squall_api::eraftpb::Message;
+    use squall_api::{PeerBody, VERSION};
     use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
     const ME: Identity = Identity {
@@ -263,7 +281,7 @@ mod tests {
             from,
             to,
             version: VERSION,
-            msg: Message::default(),
+            body: PeerBody::Raft(Box::default()),
         }
     }
 
@@ -287,9 +305,10 @@ mod tests {
     ) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (inbox, inputs) = unbounded_channel();
+        let (raft, inputs) = unbounded_channel();
+        let (apply, _) = unbounded_channel();
         let (lines, logged) = unbounded_channel();
-        let links = Arc::new(Links::new([2].into_iter(), inbox));
+        let links = Arc::new(Links::new([2].into_iter(), Inboxes { raft, apply }));
         let log: Log = Arc::new(move |line| drop(lines.send(line.to_owned())));
         tokio::spawn(run(
             ME,
@@ -391,18 +410,23 @@ mod tests {
 
     #[test]
     fn a_full_queue_drops_its_oldest_and_says_so() {
-        let (inbox, mut inputs) = unbounded_channel();
-        let links = Links::new([2].into_iter(), inbox);
+        let (raft, mut inputs) = unbounded_channel();
+        let (apply, _) = unbounded_channel();
+        let links = Links::new([2].into_iter(), Inboxes { raft, apply });
         let mut numbered = frame(7, 1, 2);
         for index in 0..=QUEUE_FRAMES as u64 {
             assert!(inputs.try_recv().is_err(), "frame {index} still had room");
-            numbered.msg.index = index;
+            let msg = Message {
+                index,
+                ..Message::default()
+            };
+            numbered.body = PeerBody::Raft(Box::new(msg));
             links.send(numbered.clone());
         }
         assert!(matches!(inputs.try_recv(), Ok(Input::Unreachable(2))));
         let queue = links.queues[&2].lock();
         assert_eq!(queue.len(), QUEUE_FRAMES);
-        assert_eq!(queue[0].msg.index, 1);
+        assert_eq!(queue[0].raft().unwrap().index, 1);
         drop(queue);
         links.send(frame(7, 1, 9));
         assert!(matches!(inputs.try_recv(), Ok(Input::Unreachable(9))));

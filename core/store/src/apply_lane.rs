@@ -12,15 +12,16 @@ use crate::meta::Meta;
 use crate::mvcc::Mvcc;
 use crate::range::range;
 use crate::reads::{Query, Read, Reads};
+use crate::rows::Rows;
 use crate::waiting::Waiting;
 use crate::{snapshot, txn};
 use prost::Message as _;
 use raft_proto::eraftpb::{ConfChangeV2, Entry, Snapshot};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
+use squall_api::pb::internal_raft_request::Command;
 use squall_api::pb::{
-    ConfChangeContext, InternalRaftRequest, MemberListResponse, MemberUpdateRequest, RequestHeader,
-    StatusResponse,
+    ConfChangeContext, InternalRaftRequest, MemberListResponse, RequestHeader, StatusResponse,
 };
 use squall_api::{
     Bug, Bugs, ClusterRequest, ClusterResponse, Config, Effect, Effects, Env, Fatal, Input,
@@ -42,6 +43,7 @@ pub const ETCD_VERSION: &str = "3.5.21";
 pub struct ApplyLane {
     cfg: Config,
     store: Mvcc,
+    rows: Rows,
     /// Of what is applied; the backend has it as of its last commit.
     meta: Meta,
     bugs: Bugs,
@@ -77,14 +79,15 @@ impl ApplyLane {
         env.cfg.validate()?;
         let opening = || {
             let (backend, meta) = Backend::open(env)?;
+            let rows = Rows::of(backend.rows().map_err(open_error)?);
             let store = Mvcc::open(backend, &meta).map_err(open_error)?;
-            Ok::<_, OpenError>((store, meta))
+            Ok::<_, OpenError>((store, rows, meta))
         };
         let opened = match env.bugs.has(Bug::OpenUnguarded) {
             true => opening(),
             false => guarded(|| Ok(opening())).map_err(open_error)?,
         };
-        let (store, meta) = opened?;
+        let (store, rows, meta) = opened?;
         let base = LogBase {
             index: meta.index,
             term: meta.entry.term,
@@ -96,6 +99,7 @@ impl ApplyLane {
         let lane = ApplyLane {
             cfg: env.cfg.clone(),
             store,
+            rows,
             bugs: env.bugs,
             claimed: None,
             shown: false,
@@ -139,7 +143,7 @@ impl ApplyLane {
             }
             LaneMsg::WantSnapshot => {
                 let meta = self.claimed.as_ref().unwrap_or(&self.meta);
-                let snapshot = snapshot::take(&self.store, meta)?;
+                let snapshot = snapshot::take(&self.store, &self.rows, meta)?;
                 fx.mark("apply.took_snapshot");
                 fx.push(Effect::Lane(LaneMsg::Snapshot(Box::new(snapshot))));
                 Ok(())
@@ -174,8 +178,7 @@ impl ApplyLane {
             reply(id, Err(refusal.status()), fx);
             return Ok(());
         }
-        let mut raft_req = InternalRaftRequest::default();
-        match req {
+        let command = match req {
             Request::Range(req) => {
                 let serializable = req.serializable;
                 return self.read(now, id, session, Query::Range(req), serializable, fx);
@@ -200,18 +203,26 @@ impl ApplyLane {
                 let is_serializable = !req.linearizable;
                 return self.read(now, id, session, Query::Members, is_serializable, fx);
             }
-            Request::Cluster(ClusterRequest::MemberUpdate(req)) => {
-                raft_req.member_update = Some(req);
-            }
+            Request::Cluster(ClusterRequest::MemberUpdate(req)) => Command::MemberUpdate(req),
             Request::Cluster(req) => {
                 self.propose_conf_change(now, id, session, req, fx);
                 return Ok(());
             }
-            Request::Put(req) => raft_req.put = Some(req),
-            Request::DeleteRange(req) => raft_req.delete_range = Some(req),
-            Request::Txn(req) => raft_req.txn = Some(req),
-        }
-        self.propose(now, id, session, raft_req, fx);
+            Request::Put(req) => Command::Put(req),
+            Request::DeleteRange(req) => Command::DeleteRange(req),
+            Request::Txn(req) => Command::Txn(req),
+            Request::Compact(_)
+            | Request::Watch(_)
+            | Request::Lease(_)
+            | Request::Auth(_)
+            | Request::Maintenance(_)
+            | Request::Lock(_)
+            | Request::Election(_) => {
+                reply(id, Err(Refusal::Unimplemented.status()), fx);
+                return Ok(());
+            }
+        };
+        self.propose(now, id, session, command, fx);
         Ok(())
     }
 
@@ -220,15 +231,18 @@ impl ApplyLane {
         now: Now,
         req: ReqId,
         session: SessionId,
-        mut raft_req: InternalRaftRequest,
+        command: Command,
         fx: &mut Effects,
     ) {
         let proposal = self.draw_id();
-        raft_req.header = Some(RequestHeader {
-            id: proposal,
-            ..RequestHeader::default()
-        });
-        let data = raft_req.encode_to_vec();
+        let data = InternalRaftRequest {
+            header: Some(RequestHeader {
+                id: proposal,
+                ..RequestHeader::default()
+            }),
+            command: Some(command),
+        }
+        .encode_to_vec();
         if data.len() > self.cfg.max_request_bytes {
             reply(req, Err(Refusal::RequestTooLarge.status()), fx);
             return;
@@ -300,20 +314,17 @@ impl ApplyLane {
         let changes_members = is_conf_change(entry);
         let (proposal, result) = match decode(entry)? {
             None => (0, None),
-            Some((proposal, Command::ConfChange(change, context))) => {
+            Some(Applied::ConfChange(change, context)) => {
+                let proposal = context.header.as_ref().map_or(0, |header| header.id);
                 let result = self.change_members(&change, context);
                 (proposal, Some(self.finish(result)?))
             }
-            Some((proposal, Command::MemberUpdate(update))) => {
-                let result = self.update_member(update);
-                (proposal, Some(self.finish(result)?))
-            }
-            Some((proposal, mut command)) => {
-                if !self.waiting.has_proposal(proposal) {
-                    command.strip_reads();
+            Some(Applied::Command(header, mut command)) => {
+                if !self.waiting.has_proposal(header.id) {
+                    strip_reads(&mut command);
                 }
-                let result = execute(&mut self.store, command);
-                (proposal, Some(self.finish(result)?))
+                let result = self.execute(entry, command);
+                (header.id, Some(self.finish(result)?))
             }
         };
 
@@ -328,6 +339,7 @@ impl ApplyLane {
             self.scratch.extend(change.revision.as_bytes());
             self.scratch.extend(&change.value[..]);
         }
+        self.rows.end_entry(&mut self.scratch);
         self.meta.state = xxh3_64(&self.scratch);
         self.meta.revision = revision;
         self.meta.index = entry.index;
@@ -351,6 +363,18 @@ impl ApplyLane {
             reply(req, result, fx);
         }
         Ok(())
+    }
+
+    fn execute(&mut self, entry: &Entry, command: Command) -> Result<Response, Failed> {
+        match command {
+            Command::Put(req) => txn::put(&mut self.store, req).map(Response::Put),
+            Command::DeleteRange(req) => {
+                txn::delete_range(&mut self.store, &req).map(Response::DeleteRange)
+            }
+            Command::Txn(req) => txn::txn(&mut self.store, req).map(Response::Txn),
+            Command::MemberUpdate(req) => self.update_member(req),
+            _ => Err(not_understood(entry, "holds a request of unknown kind").into()),
+        }
     }
 
     /// Replaces the state by a leader's. Proposals that wait go on waiting:
@@ -380,7 +404,9 @@ impl ApplyLane {
         if self.bugs.has(Bug::RestartLogBeforeInstall) {
             fx.push(tell.take().expect("nobody was told yet"));
         }
-        self.store.replace(&contents.changes, &meta)?;
+        self.store
+            .replace(&contents.changes, &contents.rows, &meta)?;
+        self.rows = Rows::of(contents.rows);
         self.meta = meta;
         self.claimed = None;
         self.known_commit = self.known_commit.max(self.meta.index);
@@ -396,7 +422,7 @@ impl ApplyLane {
     }
 
     fn commit(&mut self, fx: &mut Effects) -> Result<(), Fatal> {
-        self.store.commit(&self.meta)?;
+        self.store.commit(&mut self.rows, &self.meta)?;
         self.uncommitted = 0;
         self.commit_deadline = None;
         fx.mark("apply.committed_backend");
@@ -428,6 +454,7 @@ impl ApplyLane {
             errors,
             db_size_in_use: self.store.stored_bytes() as i64,
             is_learner: self.meta.membership.config.learners.contains(&self.cfg.id),
+            ..StatusResponse::default()
         })
     }
 
@@ -438,16 +465,8 @@ impl ApplyLane {
             Err(Failed::Refused(refusal)) => return Ok(Err(refusal.status())),
             Err(Failed::Fatal(fatal)) => return Err(fatal),
         };
-        let header = match &mut response {
-            Response::Range(r) => &mut r.header,
-            Response::Put(r) => &mut r.header,
-            Response::DeleteRange(r) => &mut r.header,
-            Response::Txn(r) => &mut r.header,
-            Response::HashKv(r) => &mut r.header,
-            Response::Status(r) => &mut r.header,
-            Response::Cluster(r) => r.header_mut(),
-        };
-        let header = header.as_mut().expect("every answer is made with a header");
+        let header = response.header_mut().as_mut();
+        let header = header.expect("every answer is made with a header");
         header.cluster_id = self.cfg.cluster;
         header.member_id = self.cfg.id;
         header.raft_term = self.term;
@@ -507,9 +526,16 @@ impl Machine for ApplyLane {
             Input::Deadline => {}
             Input::Stop => return self.end(Fatal::Stopped, fx),
             Input::Lane(msg) => self.lane_msg(now, msg, fx)?,
-            Input::Request { id, session, req } => self.request(now, id, session, req, fx)?,
+            Input::Request {
+                id, session, req, ..
+            } => self.request(now, id, session, req, fx)?,
+            Input::Cancel(id) => drop(self.waiting.take(id)),
+            // No call that this member answers is a stream.
+            Input::Message { .. } => {}
+            // Nor is there any that it asks another to answer.
+            Input::Peer(_) => {}
             Input::Closed(session) => self.waiting.close(session),
-            Input::Peer(_) | Input::Unreachable(_) | Input::Synced { .. } => {
+            Input::Unreachable(_) | Input::Synced { .. } => {
                 unreachable!("an input of the Raft lane was given to the apply lane: {input:?}")
             }
         }
@@ -543,69 +569,50 @@ impl Machine for ApplyLane {
 }
 
 /// What an entry tells the state machine to do.
-enum Command {
-    Put(squall_api::pb::PutRequest),
-    DeleteRange(squall_api::pb::DeleteRangeRequest),
-    Txn(squall_api::pb::TxnRequest),
+enum Applied {
+    Command(RequestHeader, Command),
     ConfChange(ConfChangeV2, ConfChangeContext),
-    MemberUpdate(MemberUpdateRequest),
 }
 
-impl Command {
-    /// See [`txn::strip_reads`].
-    fn strip_reads(&mut self) {
-        match self {
-            Command::Put(put) => put.prev_kv = false,
-            Command::DeleteRange(delete) => delete.prev_kv = false,
-            Command::Txn(txn) => txn::strip_reads(txn),
-            Command::ConfChange(..) | Command::MemberUpdate(_) => {}
-        }
-    }
-}
-
-/// The entry's proposal id and command; `None` for an empty one, as every new
-/// leader appends it.
-fn decode(entry: &Entry) -> Result<Option<(u64, Command)>, Fatal> {
-    let unknown = |what: String| {
-        Fatal::Corrupt(format!(
-            "entry {} of term {} {what}; a build that understands it is needed",
-            entry.index, entry.term
-        ))
-    };
+/// `None` for an empty entry, as every new leader appends it.
+fn decode(entry: &Entry) -> Result<Option<Applied>, Fatal> {
     if is_conf_change(entry) {
         let change = decode_conf_change(entry)
-            .ok_or_else(|| unknown("holds no change of configuration".into()))?;
-        let context = ConfChangeContext::decode(change.context.clone())
-            .map_err(|e| unknown(format!("holds a change without a context: {e}")))?;
-        let proposal = context.header.as_ref().map_or(0, |header| header.id);
-        return Ok(Some((proposal, Command::ConfChange(change, context))));
+            .ok_or_else(|| not_understood(entry, "holds no change of configuration"))?;
+        let context = ConfChangeContext::decode(change.context.clone()).map_err(|e| {
+            not_understood(entry, &format!("holds a change without a context: {e}"))
+        })?;
+        return Ok(Some(Applied::ConfChange(change, context)));
     }
     if entry.data.is_empty() {
         return Ok(None);
     }
     let req = InternalRaftRequest::decode(entry.data.clone())
-        .map_err(|e| unknown(format!("holds no request: {e}")))?;
+        .map_err(|e| not_understood(entry, &format!("holds no request: {e}")))?;
     let header = req
         .header
-        .ok_or_else(|| unknown("holds a request without a header".into()))?;
-    let command = match (req.put, req.delete_range, req.txn, req.member_update) {
-        (Some(put), None, None, None) => Command::Put(put),
-        (None, Some(delete), None, None) => Command::DeleteRange(delete),
-        (None, None, Some(txn), None) => Command::Txn(txn),
-        (None, None, None, Some(update)) => Command::MemberUpdate(update),
-        _ => return Err(unknown("holds a request of unknown kind".into())),
-    };
-    Ok(Some((header.id, command)))
+        .ok_or_else(|| not_understood(entry, "holds a request without a header"))?;
+    // To skip it would be to have another state than those who understand it.
+    let command = req
+        .command
+        .ok_or_else(|| not_understood(entry, "holds a request of unknown kind"))?;
+    Ok(Some(Applied::Command(header, command)))
 }
 
-fn execute(store: &mut Mvcc, command: Command) -> Result<Response, Failed> {
+fn not_understood(entry: &Entry, what: &str) -> Fatal {
+    Fatal::Corrupt(format!(
+        "entry {} of term {} {what}; a build that understands it is needed",
+        entry.index, entry.term
+    ))
+}
+
+/// Takes from a command what only its answer needs: see [`txn::strip_reads`].
+fn strip_reads(command: &mut Command) {
     match command {
-        Command::Put(req) => txn::put(store, req).map(Response::Put),
-        Command::DeleteRange(req) => txn::delete_range(store, &req).map(Response::DeleteRange),
-        Command::Txn(req) => txn::txn(store, req).map(Response::Txn),
-        Command::ConfChange(..) | Command::MemberUpdate(_) => {
-            unreachable!("changes of members are no business of the key space")
-        }
+        Command::Put(put) => put.prev_kv = false,
+        Command::DeleteRange(delete) => delete.prev_kv = false,
+        Command::Txn(txn) => txn::strip_reads(txn),
+        _ => {}
     }
 }
 

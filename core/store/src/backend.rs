@@ -16,10 +16,12 @@ pub(crate) mod guard;
 mod row;
 
 use crate::meta::Meta;
+use bytes::Bytes;
 use file::{PATH, Storage};
 use guard::guarded;
 use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition};
 use squall_api::{Bug, Bugs, Disk, Env, Fatal, File, Open, OpenError};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -28,9 +30,25 @@ use std::sync::Arc;
 const KEYS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("key");
 /// See [`Meta`].
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+/// The state beside the key space: see [`crate::rows`].
+const ROWS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("row");
 /// Names the layout of the tables; a reader refuses what it does not know.
 const FORMAT_ROW: &str = "format";
-const FORMAT: u64 = 2;
+const FORMAT: u64 = 3;
+
+/// One of the writes of a commit.
+#[derive(Debug)]
+pub(crate) enum Write<'a> {
+    /// A change of the key space, under its revision.
+    Change(&'a [u8], &'a [u8]),
+    /// Compaction took a change away.
+    #[expect(dead_code, reason = "nothing is compacted yet")]
+    RemoveChange(&'a [u8]),
+    /// A row of the state beside it.
+    Row(&'a [u8], &'a [u8]),
+    /// That row is no more.
+    RemoveRow(&'a [u8]),
+}
 
 /// A failure to read while opening, as the error of opening.
 pub(crate) fn open_error(fatal: Fatal) -> OpenError {
@@ -70,7 +88,7 @@ impl Backend {
             Ok(file) => file,
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 let meta = Meta::birth(cfg.cluster, cfg.id, &cfg.voters);
-                let none = std::iter::empty::<(&[u8], &[u8])>();
+                let none = std::iter::empty();
                 let backend = match env.bugs.has(Bug::CreateBackendInPlace) {
                     true => opening.build_in_place(&meta),
                     false => opening.build(none, &meta),
@@ -97,27 +115,27 @@ impl Backend {
         Ok((backend, meta))
     }
 
-    /// Commits `rows` and `meta` durably, in one transaction.
+    /// Commits `writes` and `meta` durably, in one transaction.
     pub(crate) fn commit<'a>(
         &mut self,
-        rows: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+        writes: impl Iterator<Item = Write<'a>>,
         meta: &Meta,
     ) -> Result<(), Fatal> {
         // A reader would keep the pages that this commit frees.
         self.keys = None;
         let db = self.db();
         let keys = guarded(|| {
-            write(db, rows, meta).map_err(fatal)?;
+            write(db, writes, meta).map_err(fatal)?;
             read(db).map_err(fatal)
         })?;
         self.keys = Some(keys);
         Ok(())
     }
 
-    /// Replaces everything by `rows` and `meta`, durably and at once.
+    /// Replaces everything by `writes` and `meta`, durably and at once.
     pub(crate) fn replace<'a>(
         &mut self,
-        rows: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+        writes: impl Iterator<Item = Write<'a>>,
         meta: &Meta,
     ) -> Result<(), Fatal> {
         let opening = Opening {
@@ -125,7 +143,7 @@ impl Backend {
             bugs: self.bugs,
             cache_bytes: self.cache_bytes,
         };
-        let next = opening.build(rows, meta)?;
+        let next = opening.build(writes, meta)?;
         self.storage.retire();
         *self = next;
         Ok(())
@@ -171,6 +189,24 @@ impl Backend {
             row(key, row::open(key, value)?)?;
         }
         Ok(())
+    }
+
+    /// Reads all committed rows of the state beside the key space.
+    pub(crate) fn rows(&self) -> Result<BTreeMap<Bytes, Bytes>, Fatal> {
+        let db = self.db();
+        let read = || {
+            let mut all = BTreeMap::new();
+            for entry in db.begin_read()?.open_table(ROWS)?.iter()? {
+                let (key, value) = entry?;
+                let opened = row::open(key.value(), value.value()).map(Bytes::copy_from_slice);
+                all.insert(Bytes::copy_from_slice(key.value()), opened);
+            }
+            Ok::<_, redb::Error>(all)
+        };
+        let rows = guarded(|| read().map_err(fatal))?;
+        rows.into_iter()
+            .map(|(key, value)| Ok((key, value?)))
+            .collect()
     }
 
     /// The file's size in bytes.
@@ -229,14 +265,14 @@ impl Opening<'_> {
 
     fn build<'r>(
         &self,
-        rows: impl Iterator<Item = (&'r [u8], &'r [u8])>,
+        writes: impl Iterator<Item = Write<'r>>,
         meta: &Meta,
     ) -> Result<Backend, Fatal> {
         let storage = Storage::new(file::create(self.disk.as_ref())?);
         storage.skip_syncs(self.bugs.has(Bug::UnsyncedSnapshot));
         let (db, keys) = guarded(|| {
             let db = self.database(&storage).map_err(fatal)?;
-            write(&db, rows, meta).map_err(fatal)?;
+            write(&db, writes, meta).map_err(fatal)?;
             let keys = read(&db).map_err(fatal)?;
             Ok((db, keys))
         })?;
@@ -282,16 +318,27 @@ fn read(db: &Database) -> Result<Keys, redb::Error> {
 
 fn write<'a>(
     db: &Database,
-    rows: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    writes: impl Iterator<Item = Write<'a>>,
     meta: &Meta,
 ) -> Result<(), redb::Error> {
     let txn = db.begin_write()?;
     let mut sealed = Vec::new();
     {
         let mut keys = txn.open_table(KEYS)?;
-        for (key, value) in rows {
-            row::seal(key, value, &mut sealed);
-            keys.insert(key, sealed.as_slice())?;
+        let mut rows = txn.open_table(ROWS)?;
+        for write in writes {
+            match write {
+                Write::Change(key, value) => {
+                    row::seal(key, value, &mut sealed);
+                    keys.insert(key, sealed.as_slice())?;
+                }
+                Write::RemoveChange(key) => drop(keys.remove(key)?),
+                Write::Row(key, value) => {
+                    row::seal(key, value, &mut sealed);
+                    rows.insert(key, sealed.as_slice())?;
+                }
+                Write::RemoveRow(key) => drop(rows.remove(key)?),
+            }
         }
         let mut table = txn.open_table(META)?;
         let format = (FORMAT_ROW, FORMAT.to_le_bytes().to_vec());

@@ -28,6 +28,13 @@ pub(crate) fn check(req: &Request, max_txn_ops: usize) -> Result<(), Refusal> {
             Ok(())
         }
         Request::HashKv(_) | Request::Status(_) | Request::Cluster(_) => Ok(()),
+        Request::Compact(_)
+        | Request::Watch(_)
+        | Request::Lease(_)
+        | Request::Auth(_)
+        | Request::Maintenance(_)
+        | Request::Lock(_)
+        | Request::Election(_) => Err(Refusal::Unimplemented),
     }
 }
 

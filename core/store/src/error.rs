@@ -23,6 +23,7 @@ pub(crate) enum Refusal {
     Stopped,
     TimedOut,
     TooManyOps,
+    Unimplemented,
     ValueProvided,
 }
 
@@ -70,6 +71,7 @@ impl Refusal {
                 Code::InvalidArgument,
                 "etcdserver: too many operations in txn request",
             ),
+            Refusal::Unimplemented => (Code::Unimplemented, "etcdserver: not implemented"),
             Refusal::ValueProvided => (Code::InvalidArgument, "etcdserver: value is provided"),
         };
         Status::new(code, message)

@@ -21,6 +21,7 @@ mod raft_lane;
 mod range;
 mod reads;
 mod revision;
+mod rows;
 mod snapshot;
 mod txn;
 mod waiting;

@@ -4,15 +4,17 @@
 //! is applied but not committed is `pending`, and reads see both. Revisions only
 //! rise, so all that is pending is newer than all that is committed.
 
-use crate::backend::Backend;
+use crate::backend::{Backend, Write};
 use crate::error::Refusal;
 use crate::index::{Index, Span, Visible};
 use crate::meta::Meta;
 use crate::revision::{Revision, RevisionKey};
+use crate::rows::Rows;
 use bytes::Bytes;
 use prost::Message as _;
 use squall_api::Fatal;
 use squall_api::pb::KeyValue;
+use std::collections::BTreeMap;
 
 /// A change: its key in the backend, and the encoded [`KeyValue`] it wrote (for
 /// a deletion, with nothing but the key).
@@ -159,22 +161,25 @@ impl Mvcc {
         (self.revision, &self.pending[from..])
     }
 
-    /// Makes everything that is pending durable, with `meta`.
-    pub(crate) fn commit(&mut self, meta: &Meta) -> Result<(), Fatal> {
+    /// Makes everything that is pending durable, with `rows` and `meta`.
+    pub(crate) fn commit(&mut self, rows: &mut Rows, meta: &Meta) -> Result<(), Fatal> {
         self.assert_between_txns(meta);
-        let rows = self
+        let changes = self
             .pending
             .iter()
-            .map(|change| (change.revision.as_bytes(), &change.value[..]));
-        self.backend.commit(rows, meta)?;
+            .map(|change| Write::Change(change.revision.as_bytes(), &change.value));
+        self.backend.commit(changes.chain(rows.writes()), meta)?;
         self.pending.clear();
+        rows.committed();
         Ok(())
     }
 
-    /// Replaces the whole store by `changes`, which are in order, durably.
+    /// Replaces the whole store by `changes`, which are in order, and what the
+    /// backend keeps beside it by `rows`, durably.
     pub(crate) fn replace(
         &mut self,
         changes: &[(RevisionKey, Bytes)],
+        rows: &BTreeMap<Bytes, Bytes>,
         meta: &Meta,
     ) -> Result<(), Fatal> {
         let mut index = Index::default();
@@ -183,10 +188,11 @@ impl Mvcc {
             stored_bytes += (key.as_bytes().len() + value.len()) as u64;
             restore(&mut index, key.as_bytes(), value, meta.revision)?;
         }
-        let rows = changes
+        let changes = changes
             .iter()
-            .map(|(key, value)| (key.as_bytes(), &value[..]));
-        self.backend.replace(rows, meta)?;
+            .map(|(key, value)| Write::Change(key.as_bytes(), value));
+        let rows = rows.iter().map(|(key, value)| Write::Row(key, value));
+        self.backend.replace(changes.chain(rows), meta)?;
         self.index = index;
         self.pending.clear();
         self.revision = meta.revision;

@@ -6,7 +6,7 @@ use raft_proto::eraftpb::Message;
 use squall_api::OpenError;
 use squall_api::{
     Bug, Bugs, Config, Effect, Effects, Env, Fatal, Input, LaneMsg, LogChange, Machine, Now,
-    PeerFrame, RaftView, VERSION, View,
+    PeerBody, PeerFrame, RaftView, VERSION, View,
 };
 use squall_raft::confchange::Configuration;
 use squall_raft::{LogBase, Output, ProposeError, Raft, Restored, Settings};
@@ -131,7 +131,7 @@ impl RaftLane {
                 self.raft.persisted(now.mono, done.seq);
             }
             Input::Lane(msg) => self.lane(now, msg, fx)?,
-            Input::Request { .. } | Input::Closed(_) => {
+            Input::Request { .. } | Input::Message { .. } | Input::Cancel(_) | Input::Closed(_) => {
                 unreachable!("an input of the apply lane was given to the Raft lane: {input:?}")
             }
         }
@@ -144,8 +144,11 @@ impl RaftLane {
             from,
             to,
             version,
-            msg,
-        } = frame;
+            body: PeerBody::Raft(msg),
+        } = frame
+        else {
+            unreachable!("a frame for the apply lane was given to the Raft lane: {frame:?}")
+        };
         if cluster != self.cfg.cluster {
             fx.mark("raft_lane.refused_other_cluster");
         } else if to != self.cfg.id || msg.to != to || msg.from != from {
@@ -153,7 +156,7 @@ impl RaftLane {
         } else if version > VERSION {
             fx.mark("raft_lane.refused_newer_version");
         } else {
-            self.raft.step(now.mono, msg);
+            self.raft.step(now.mono, *msg);
         }
     }
 
@@ -265,7 +268,7 @@ impl RaftLane {
                 from: self.cfg.id,
                 to: msg.to,
                 version: VERSION,
-                msg,
+                body: PeerBody::Raft(Box::new(msg)),
             }));
         }
     }

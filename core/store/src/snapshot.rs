@@ -5,6 +5,7 @@
 //! "sqSN" | format u32 | checksum u64 | body
 //! body: cluster u64 | index u64 | term u64 | entry digest u64 | revision i64
 //!     | compact revision i64 | state digest u64 | membership: length u32, bytes
+//!     | rows: u64, each (key length u32, key, value length u32, value)
 //!     | changes: u64, each (key length u8, key, value length u32, value)
 //! ```
 //!
@@ -15,13 +16,15 @@ use crate::membership::Membership;
 use crate::meta::Meta;
 use crate::mvcc::Mvcc;
 use crate::revision::RevisionKey;
+use crate::rows::Rows;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use raft_proto::eraftpb::Snapshot;
 use squall_api::{EntryId, Fatal};
+use std::collections::BTreeMap;
 use xxhash_rust::xxh3::xxh3_64;
 
 const MAGIC: [u8; 4] = *b"sqSN";
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 const HEADER_LEN: usize = 4 + 4 + 8;
 
 /// What a snapshot holds.
@@ -29,11 +32,13 @@ const HEADER_LEN: usize = 4 + 4 + 8;
 pub(crate) struct Contents {
     /// With `member` 0: a snapshot is of the cluster.
     pub(crate) meta: Meta,
+    /// See [`Rows`].
+    pub(crate) rows: BTreeMap<Bytes, Bytes>,
     pub(crate) changes: Vec<(RevisionKey, Bytes)>,
 }
 
 /// Dumps the store as of `meta`.
-pub(crate) fn take(store: &Mvcc, meta: &Meta) -> Result<Snapshot, Fatal> {
+pub(crate) fn take(store: &Mvcc, rows: &Rows, meta: &Meta) -> Result<Snapshot, Fatal> {
     let mut out = BytesMut::with_capacity(HEADER_LEN + 128 + store.stored_bytes() as usize);
     out.put_slice(&MAGIC);
     out.put_u32_le(FORMAT);
@@ -49,6 +54,11 @@ pub(crate) fn take(store: &Mvcc, meta: &Meta) -> Result<Snapshot, Fatal> {
     let membership = meta.membership.encode();
     out.put_u32_le(membership.len() as u32);
     out.put_slice(&membership);
+    out.put_u64_le(rows.all().len() as u64);
+    for bytes in rows.all().iter().flat_map(|(key, value)| [key, value]) {
+        out.put_u32_le(bytes.len() as u32);
+        out.put_slice(bytes);
+    }
     let count_at = out.len();
     out.put_u64_le(0);
     let mut count: u64 = 0;
@@ -131,6 +141,15 @@ fn read_body(mut body: Bytes) -> Option<Contents> {
             Membership::decode(split(body, len as usize)?)?
         },
     };
+    let rows = (0..body.try_get_u64_le().ok()?)
+        .map(|_| {
+            let mut bytes = || {
+                let len = body.try_get_u32_le().ok()?;
+                split(body, len as usize)
+            };
+            Some((bytes()?, bytes()?))
+        })
+        .collect::<Option<_>>()?;
     let changes = (0..body.try_get_u64_le().ok()?)
         .map(|_| {
             let key_len = body.try_get_u8().ok()?;
@@ -139,7 +158,11 @@ fn read_body(mut body: Bytes) -> Option<Contents> {
             Some((key, split(body, value_len as usize)?))
         })
         .collect::<Option<_>>()?;
-    body.is_empty().then_some(Contents { meta, changes })
+    body.is_empty().then_some(Contents {
+        meta,
+        rows,
+        changes,
+    })
 }
 
 fn split(body: &mut Bytes, len: usize) -> Option<Bytes> {

@@ -10,7 +10,7 @@ use rand_chacha::rand_core::Rng as _;
 use slog::{Discard, Logger, o};
 use squall_api::{
     Config, Effect, Effects, Env, Fatal, Input, LaneMsg, LogChange, Machine, Now, OpenError,
-    PeerFrame, RaftView, Role, VERSION, View,
+    PeerBody, PeerFrame, RaftView, Role, VERSION, View,
 };
 use squall_store::entry_id;
 use std::collections::{BTreeMap, BTreeSet};
@@ -149,10 +149,14 @@ impl RaftRsLane {
 
     fn peer(&mut self, frame: PeerFrame) {
         let ours = frame.cluster == self.cfg.cluster && frame.to == self.cfg.id;
-        if !ours || frame.msg.to != frame.to || frame.msg.from != frame.from {
+        let (from, to) = (frame.from, frame.to);
+        let PeerBody::Raft(msg) = frame.body else {
+            return;
+        };
+        if !ours || (msg.from, msg.to) != (from, to) {
             return;
         }
-        let msg = frame.msg;
+        let msg = *msg;
         match msg.msg_type {
             MessageType::MsgPropose if !self.accepts_forward(&msg) => {}
             // A follower would pass it on, for ever if two point at each other.
@@ -295,7 +299,7 @@ impl RaftRsLane {
                 from: self.cfg.id,
                 to: msg.to,
                 version: VERSION,
-                msg,
+                body: PeerBody::Raft(Box::new(msg)),
             }));
         }
     }

@@ -32,9 +32,9 @@ pub(super) struct Node {
 
 /// How the lanes of the running process are reached.
 #[derive(Clone)]
-struct Inboxes {
-    raft: UnboundedSender<Input>,
-    apply: UnboundedSender<Input>,
+pub(super) struct Inboxes {
+    pub(super) raft: UnboundedSender<Input>,
+    pub(super) apply: UnboundedSender<Input>,
 }
 
 impl Node {
@@ -156,7 +156,7 @@ pub(super) async fn run(node: Rc<Node>) -> turmoil::Result {
     };
     node.process.replace(Some(inboxes.clone()));
     let peers = cfg.voters.iter().copied().filter(|id| *id != cfg.id);
-    let links = Rc::new(Links::new(peers, inboxes.raft.clone()));
+    let links = Rc::new(Links::new(peers, inboxes.clone()));
     let lane = |inbox, is_raft| LaneHost {
         node: node.clone(),
         is_raft,
@@ -218,7 +218,7 @@ impl LaneHost {
         let mut bytes = Vec::new();
         let tag = match input {
             Input::Peer(frame) => {
-                frame.encode_message(&mut bytes);
+                frame.encode_body(&mut bytes);
                 tag::RECEIVED
             }
             Input::Synced { id, result } => {
@@ -234,7 +234,15 @@ impl LaneHost {
                 bytes.push(u8::from(self.is_raft));
                 tag::INPUT
             }
-            Input::Stop | Input::Unreachable(_) | Input::Lane(_) | Input::Closed(_) => return,
+            Input::Message { req, .. } => {
+                req.encode(&mut bytes);
+                tag::REQUEST
+            }
+            Input::Stop
+            | Input::Unreachable(_)
+            | Input::Lane(_)
+            | Input::Cancel(_)
+            | Input::Closed(_) => return,
         };
         self.node.mix(tag, &bytes);
     }
@@ -245,8 +253,10 @@ impl LaneHost {
                 let mut wire = BytesMut::new();
                 frame.encode(&mut wire);
                 self.node.mix(tag::SENT, &wire);
-                self.node
-                    .observe(|t, node, observer| observer.sent(t, node, &frame.msg));
+                if let Some(msg) = frame.raft() {
+                    self.node
+                        .observe(|t, node, observer| observer.sent(t, node, msg));
+                }
                 self.links.send(frame.to, wire);
             }
             Effect::Reply { id, result, last } => {

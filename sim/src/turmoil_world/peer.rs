@@ -1,7 +1,7 @@
 //! Frames between members over turmoil's TCP, with the same rules as over the
 //! real one: best effort, bounded, and nothing but frames of one's own cluster.
 
-use super::host::host_name;
+use super::host::{Inboxes, host_name};
 use bytes::BytesMut;
 use squall_api::{FrameError, Input, PeerFrame};
 use std::cell::RefCell;
@@ -12,7 +12,6 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
-use tokio::sync::mpsc::UnboundedSender;
 use turmoil::net::{TcpListener, TcpStream};
 
 const PORT: u16 = 2380;
@@ -22,7 +21,7 @@ const RECONNECT_AFTER: Duration = Duration::from_millis(100);
 /// The queues to all peers, in bytes ready for the wire.
 pub(super) struct Links {
     queues: BTreeMap<u64, Queue>,
-    inbox: UnboundedSender<Input>,
+    inboxes: Inboxes,
 }
 
 #[derive(Default)]
@@ -32,10 +31,10 @@ struct Queue {
 }
 
 impl Links {
-    pub(super) fn new(peers: impl Iterator<Item = u64>, inbox: UnboundedSender<Input>) -> Links {
+    pub(super) fn new(peers: impl Iterator<Item = u64>, inboxes: Inboxes) -> Links {
         Links {
             queues: peers.map(|peer| (peer, Queue::default())).collect(),
-            inbox,
+            inboxes,
         }
     }
 
@@ -54,7 +53,7 @@ impl Links {
 
     fn unreachable(&self, peer: u64) {
         // A lane that has ended does not care.
-        drop(self.inbox.send(Input::Unreachable(peer)));
+        drop(self.inboxes.raft.send(Input::Unreachable(peer)));
     }
 }
 
@@ -121,7 +120,11 @@ async fn receive(cluster: u64, member: u64, mut stream: TcpStream, links: &Links
                     return;
                 }
                 // A lane that has ended receives nothing.
-                drop(links.inbox.send(Input::Peer(frame)));
+                let inbox = match frame.is_for_raft() {
+                    true => &links.inboxes.raft,
+                    false => &links.inboxes.apply,
+                };
+                drop(inbox.send(Input::Peer(frame)));
             }
             Err(FrameError::Incomplete { .. }) => {
                 if !matches!(stream.read_buf(&mut wire).await, Ok(1..)) {

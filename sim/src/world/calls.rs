@@ -4,7 +4,7 @@ use super::conns::Conn;
 use super::inner::Inner;
 use super::process::Lane;
 use super::queue::Due;
-use squall_api::{Code, Input, ReqId, Request, Response, SessionId, Status};
+use squall_api::{Code, Input, Metadata, ReqId, Request, Response, SessionId, Status};
 use squall_record::{Outcome, PartKind};
 
 pub(crate) fn connection_refused() -> Status {
@@ -68,6 +68,7 @@ impl Inner {
             Input::Request {
                 id: ReqId(op),
                 session,
+                meta: Metadata::default(),
                 req,
             },
             invoked,

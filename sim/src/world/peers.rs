@@ -12,31 +12,27 @@ use squall_record::{DropReason, Kind, PartKind};
 impl Inner {
     pub(crate) fn send(&mut self, node: u64, frame: PeerFrame, cause: Option<u64>) {
         let now = self.now;
-        let (to, msg_type) = (frame.to, frame.msg.get_msg_type());
+        let to = frame.to;
         assert!(
             frame.from == node && self.has_node(to),
             "n{node} sent {frame:?}"
         );
         self.scratch.clear();
-        frame.encode_message(&mut self.scratch);
+        frame.encode_body(&mut self.scratch);
         self.recorder
             .mix(PartKind::Message, node << 32 | to, &self.scratch);
         let bytes = self.scratch.len() + FRAME_HEADER_LEN;
         if self.violation.is_none()
-            && let Err(violation) = self.observer.sent(now, node, &frame.msg)
+            && let Some(msg) = frame.raft()
+            && let Err(violation) = self.observer.sent(now, node, msg)
         {
             self.violate(Some(node), cause, violation);
         }
         // A message is known by the number of the event that sent it.
         let msg = self.recorder.next();
-        let sent = self.recorder.detail(now, Some(node), cause, || Kind::Sent {
-            msg,
-            to,
-            what: format!("{msg_type:?}").into(),
-            term: frame.msg.term,
-            index: frame.msg.index,
-            entries: frame.msg.entries.len() as u32,
-        });
+        let sent = self
+            .recorder
+            .detail(now, Some(node), cause, || sent(msg, &frame));
         match self.net.send(now, node, to, bytes) {
             Fate::Drop(why) => {
                 self.recorder
@@ -150,6 +146,32 @@ impl Inner {
         let arrival = self
             .recorder
             .detail(now, Some(to), Some(sent), || Kind::Delivered { msg, from });
-        self.give(to, Lane::Raft, Input::Peer(frame), Some(arrival));
+        let lane = match frame.is_for_raft() {
+            true => Lane::Raft,
+            false => Lane::Apply,
+        };
+        self.give(to, lane, Input::Peer(frame), Some(arrival));
+    }
+}
+
+fn sent(msg: u64, frame: &PeerFrame) -> Kind {
+    let to = frame.to;
+    match frame.raft() {
+        Some(raft) => Kind::Sent {
+            msg,
+            to,
+            what: format!("{:?}", raft.get_msg_type()).into(),
+            term: raft.term,
+            index: raft.index,
+            entries: raft.entries.len() as u32,
+        },
+        None => Kind::Sent {
+            msg,
+            to,
+            what: "Forwarded".into(),
+            term: 0,
+            index: 0,
+            entries: 0,
+        },
     }
 }

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use squall_api::eraftpb::{Message, MessageType};
 use squall_api::{
-    Bugs, Config, Effect, Effects, Env, Fatal, File, Input, Machine, Now, Open, PeerFrame, Request,
-    Response, VERSION, View, pb,
+    Bugs, Config, Effect, Effects, Env, Fatal, File, Input, Machine, Now, Open, PeerBody,
+    PeerFrame, Request, Response, VERSION, View, pb,
 };
 use squall_record::{Call, Op, Outcome};
 use squall_sim::world::{
@@ -43,7 +43,7 @@ impl Machine for Beat {
                     from,
                     to,
                     version: VERSION,
-                    msg,
+                    body: PeerBody::Raft(Box::new(msg)),
                 }));
             }
         }

@@ -108,11 +108,7 @@ impl Candidates {
                     *puts.entry((&p.key, &p.value, p.lease, flags)).or_insert(i)
                 }
                 Call::DeleteRange(d) => *deletes.entry((&d.key, &d.range_end)).or_insert(i),
-                Call::Txn(_)
-                | Call::Range(_)
-                | Call::HashKv(_)
-                | Call::Status(_)
-                | Call::Cluster(_) => i,
+                _ => i,
             };
             if first != i {
                 self.class[first] = Some(first as u32);
@@ -163,7 +159,7 @@ impl Branches {
             Call::DeleteRange(d) => branches[0]
                 .deletes
                 .push(keys.interval(&d.key, &d.range_end)),
-            Call::Range(_) | Call::HashKv(_) | Call::Status(_) | Call::Cluster(_) => {}
+            _ => {}
         }
         Branches { branches }
     }
@@ -221,6 +217,6 @@ fn visit_deletes<'a>(call: &'a Call, f: &mut impl FnMut(&'a [u8], &'a [u8])) {
     match call {
         Call::DeleteRange(d) => f(&d.key, &d.range_end),
         Call::Txn(r) => txn(r, f),
-        Call::Range(_) | Call::Put(_) | Call::HashKv(_) | Call::Status(_) | Call::Cluster(_) => {}
+        _ => {}
     }
 }

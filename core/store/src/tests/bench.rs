@@ -9,7 +9,7 @@ use rand_chacha::rand_core::SeedableRng as _;
 use squall_api::pb::{self, compare, request_op, response_op};
 use squall_api::{
     ApplyView, Bugs, Config, Disk, Effect, Effects, Env, Fatal, Input, LaneMsg, Machine as _,
-    NoStamp, Now, OpenError, ReqId, Request, Response, SessionId, Status, View,
+    Metadata, NoStamp, Now, OpenError, ReqId, Request, Response, SessionId, Status, View,
 };
 use std::sync::Arc;
 
@@ -78,6 +78,7 @@ impl Bench {
         let effects = self.step(Input::Request {
             id,
             session: SESSION,
+            meta: Metadata::default(),
             req,
         });
         (id, effects.unwrap())
@@ -327,6 +328,7 @@ pub(super) fn show(response: &Response) -> String {
         Response::HashKv(r) => format!("hash up to {}", r.hash_revision),
         Response::Status(r) => format!("applied {}", r.raft_applied_index),
         Response::Cluster(r) => show_members(r.members()),
+        other => format!("{other:?}"),
     };
     format!("{}: {what}", response.header().unwrap().revision)
 }

@@ -7,6 +7,7 @@ use super::crash_disk::CrashDisk;
 use bytes::Bytes;
 use prost::Message as _;
 use raft_proto::eraftpb::Snapshot;
+use squall_api::pb::internal_raft_request::Command;
 use squall_api::pb::{InternalRaftRequest, RequestHeader};
 use squall_api::{ApplyView, Config, Effect, Fatal, Input, LaneMsg, OpenError, View};
 use std::collections::BTreeMap;
@@ -21,23 +22,21 @@ fn eager() -> Config {
 
 /// The log: entry `index`'s data.
 fn data(index: u64) -> Bytes {
-    let mut req = InternalRaftRequest {
+    let command = match index % 5 {
+        0 => return Bytes::new(),
+        1 => Command::DeleteRange(del("k1", "k3")),
+        _ => Command::Put(put(
+            &format!("k{}", index % 4),
+            &"v".repeat(index as usize * 40),
+        )),
+    };
+    let req = InternalRaftRequest {
         header: Some(RequestHeader {
             id: 1000 + index,
             ..RequestHeader::default()
         }),
-        ..InternalRaftRequest::default()
+        command: Some(command),
     };
-    match index % 5 {
-        0 => return Bytes::new(),
-        1 => req.delete_range = Some(del("k1", "k3")),
-        _ => {
-            req.put = Some(put(
-                &format!("k{}", index % 4),
-                &"v".repeat(index as usize * 40),
-            ))
-        }
-    }
     req.encode_to_vec().into()
 }
 

@@ -7,8 +7,8 @@ use crate::{ApplyLane, RaftLane};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use squall_api::{
-    ClusterRequest, Config, Effect, Effects, Env, Fatal, Input, Machine as _, NoStamp, Now, ReqId,
-    Request, Response, SessionId, Status, pb,
+    ClusterRequest, Config, Effect, Effects, Env, Fatal, Input, Machine as _, Metadata, NoStamp,
+    Now, ReqId, Request, Response, SessionId, Status, pb,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -149,7 +149,12 @@ impl Cluster {
         self.last_req += 1;
         let id = ReqId(self.last_req);
         let session = SessionId(member);
-        let input = Input::Request { id, session, req };
+        let input = Input::Request {
+            id,
+            session,
+            meta: Metadata::default(),
+            req,
+        };
         self.inputs.push_back((member, Lane::Apply, input));
         for _ in 0..8_000 {
             if let Some(answer) = self.answers.remove(&id) {
@@ -169,6 +174,7 @@ impl Cluster {
                 let input = Input::Request {
                     id: req,
                     session: SessionId(id),
+                    meta: Metadata::default(),
                     req: Request::HashKv(pb::HashKvRequest::default()),
                 };
                 self.step(id, Lane::Apply, input);

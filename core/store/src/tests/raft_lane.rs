@@ -7,7 +7,7 @@ use bytes::Bytes;
 use raft_proto::eraftpb::{Entry, Message, MessageType, Snapshot};
 use squall_api::{
     Config, Effect, Effects, Fatal, Input, LaneMsg, LogChange, Machine as _, NoStamp, Now, Open,
-    OpenError, PeerFrame, RaftView, Role, SyncId, VERSION, View,
+    OpenError, PeerBody, PeerFrame, RaftView, Role, SyncId, VERSION, View,
 };
 use squall_raft::LogBase;
 use squall_raft::confchange::Configuration;
@@ -144,7 +144,7 @@ fn frame(from: u64, mut msg: Message) -> PeerFrame {
         from,
         to: 1,
         version: VERSION,
-        msg,
+        body: PeerBody::Raft(Box::new(msg)),
     }
 }
 
@@ -183,8 +183,9 @@ fn sent(effects: &[Effect]) -> Vec<(u64, MessageType)> {
     let sent = effects.iter().filter_map(|effect| match effect {
         Effect::Send(frame) => {
             assert_eq!((frame.cluster, frame.from), (CLUSTER, 1));
-            assert_eq!((frame.msg.from, frame.msg.to), (frame.from, frame.to));
-            Some((frame.to, frame.msg.get_msg_type()))
+            let msg = frame.raft().unwrap();
+            assert_eq!((msg.from, msg.to), (frame.from, frame.to));
+            Some((frame.to, msg.get_msg_type()))
         }
         _ => None,
     });
@@ -371,8 +372,12 @@ fn frames_that_are_not_for_this_member_are_refused_with_a_mark() {
     let mut bench = Bench::new(one_of_three());
     bench.wait();
     let good = frame(2, message(MessageType::MsgHeartbeat, 9));
-    let mut other_sender = good.clone();
-    other_sender.msg.from = 3;
+    let mut claimed = message(MessageType::MsgHeartbeat, 9);
+    (claimed.from, claimed.to) = (3, 1);
+    let other_sender = PeerFrame {
+        body: PeerBody::Raft(Box::new(claimed)),
+        ..good.clone()
+    };
     let other_cluster = PeerFrame {
         cluster: 9,
         ..good.clone()
