@@ -39,6 +39,7 @@ pub const fn scenarios(bug: Bug) -> &'static [&'static str] {
         | Bug::SnapshotForgetsLearners
         | Bug::TwoConfChanges => &[],
         Bug::ForgetVote => &["election-storm"],
+        Bug::LeaseOutlivesBound => &["read-leases"],
         Bug::SnapshotAheadOfIndex => &["lagging-follower-snapshot"],
         Bug::UnconfirmedRead => &["one-way-partition-leader"],
         Bug::VoteShorterLog => &["election-storm"],

@@ -41,6 +41,7 @@ const LIBRARY: &[(&str, &str)] = library![
     "restarts-of-every-kind",
     "crashes-at-marks",
     "wrong-clocks",
+    "read-leases",
     "lying-disks",
     "wiped-member",
     "figure-eight",

@@ -99,6 +99,7 @@ hunts! {
     ignore_full_disk IgnoreFullDisk;
     ignore_prev_term IgnorePrevTerm;
     keep_conflict KeepConflict;
+    lease_outlives_bound LeaseOutlivesBound;
     read_before_applied ReadBeforeApplied;
     read_before_first_commit ReadBeforeFirstCommit;
     refuse_torn_tail RefuseTornTail;

@@ -70,6 +70,8 @@ bugs! {
         "a follower keeps its own entries where the leader's differ";
     LearnerCounts R15 "learner-counts"
         "a learner's acknowledgement counts";
+    LeaseOutlivesBound R19 "lease-outlives-bound"
+        "a leader reads under its lease for as long as it believes to lead, whatever its clock says";
     OpenUnguarded W23 "open-unguarded"
         "a database that lost synced writes makes the member panic";
     ReadBeforeApplied R20 "read-before-applied"

@@ -23,6 +23,11 @@ pub struct Config {
     /// Whether a leader that hears no quorum for an election timeout steps
     /// down, and nobody votes who has heard a leader within one.
     pub check_quorum: bool,
+    /// For how long after it sent a heartbeat that a quorum answered a leader
+    /// serves linearizable reads without asking anybody; 0 for never. Rests on
+    /// clocks: no member's monotonic clock may run an election timeout while
+    /// the leader's runs less than this.
+    pub read_lease: u64,
     /// How long a request may wait before the member answers that it timed out.
     pub request_timeout: u64,
     /// A Raft message carries entries up to this many bytes, but always one.
@@ -56,6 +61,7 @@ impl Config {
             heartbeat: 100_000_000,
             pre_vote: true,
             check_quorum: true,
+            read_lease: 0,
             request_timeout: 7_000_000_000,
             max_append_bytes: 1 << 20,
             wal_segment_bytes: 64 << 20,
@@ -85,6 +91,13 @@ impl Config {
                 "election timeout {} ms should be at least 5 times the heartbeat interval {} ms",
                 self.election_timeout / 1_000_000,
                 self.heartbeat / 1_000_000
+            )));
+        }
+        if self.read_lease > 0 && (!self.check_quorum || self.read_lease >= self.election_timeout) {
+            return Err(ConfigError(format!(
+                "a read lease of {} ms needs check-quorum and a longer election timeout than {} ms",
+                self.read_lease / 1_000_000,
+                self.election_timeout / 1_000_000
             )));
         }
         if self.snapshot_entries == 0 || self.backend_commit_entries == 0 {

@@ -18,7 +18,9 @@ impl Raft {
             let silent_from = self
                 .leader_heard
                 .saturating_add(self.settings.election_timeout);
-            self.leader != 0 && now < silent_from
+            // Who serves reads by leases is promised more: see `lease`.
+            let promised = self.leader != 0 || self.settings.read_lease > 0;
+            promised && now < silent_from
         };
         self.settings.check_quorum && (self.role == Role::Leader || heard_lately())
     }

@@ -1,6 +1,7 @@
 //! Elections: who leads in which term (section 5.2 and 5.4.1 of the paper).
 
 use crate::forwards::Forwards;
+use crate::lease::Lease;
 use crate::message::message;
 use crate::progress::Progress;
 use crate::quorum::Election;
@@ -146,12 +147,14 @@ impl Raft {
         self.votes.clear();
         self.set_leader(self.settings.id);
         self.rounds = ReadRounds::default();
+        self.lease = Lease::default();
+        self.clock = now;
         self.forwards = Forwards::default();
         self.snapshot_asked = false;
         self.heartbeat_deadline = now.saturating_add(self.settings.heartbeat);
         self.quorum_deadline = now.saturating_add(self.settings.election_timeout);
         let next_index = self.log.last_index() + 1;
-        let fresh = Progress::new(next_index, self.settings.max_inflight);
+        let fresh = Progress::new(next_index, self.settings.window());
         let members = self.configuration().members();
         self.tracker = members.into_iter().map(|id| (id, fresh.clone())).collect();
         self.find_proposed_conf_change();

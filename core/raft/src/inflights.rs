@@ -2,55 +2,82 @@
 
 use std::collections::VecDeque;
 
-/// The last index of each append that was sent and not yet acknowledged.
+/// The appends that were sent and not yet acknowledged.
 ///
-/// Invariant: strictly ascending, never more than the capacity.
+/// Invariant: strictly ascending, never more than the capacity, and `bytes` is
+/// their sum.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Inflights {
-    capacity: usize,
-    last_indexes: VecDeque<u64>,
+    limits: Limits,
+    appends: VecDeque<Append>,
+    bytes: u64,
+}
+
+/// How much may be under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// Appends; at least 1.
+    pub(crate) appends: usize,
+    /// Bytes after which no further append is sent.
+    pub(crate) bytes: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Append {
+    last_index: u64,
+    bytes: u64,
 }
 
 impl Inflights {
-    /// An empty window; `capacity` is at least 1.
-    pub(crate) fn new(capacity: usize) -> Inflights {
+    /// An empty window.
+    pub(crate) fn new(limits: Limits) -> Inflights {
         Inflights {
-            capacity: capacity.max(1),
-            last_indexes: VecDeque::new(),
+            limits: Limits {
+                appends: limits.appends.max(1),
+                bytes: limits.bytes.max(1),
+            },
+            appends: VecDeque::new(),
+            bytes: 0,
         }
     }
 
     /// Whether no further append may be sent.
     pub(crate) fn is_full(&self) -> bool {
-        self.last_indexes.len() == self.capacity
+        self.appends.len() == self.limits.appends || self.bytes >= self.limits.bytes
     }
 
-    /// An append that ends at `last_index` was sent.
-    pub(crate) fn add(&mut self, last_index: u64) {
+    /// An append of `bytes` that ends at `last_index` was sent.
+    pub(crate) fn add(&mut self, last_index: u64, bytes: u64) {
         assert!(!self.is_full(), "append sent beyond the window: {self:?}");
         assert!(
-            self.last_indexes.back().is_none_or(|l| *l < last_index),
+            self.appends
+                .back()
+                .is_none_or(|a| a.last_index < last_index),
             "append to {last_index} sent out of order: {self:?}"
         );
-        self.last_indexes.push_back(last_index);
+        self.appends.push_back(Append { last_index, bytes });
+        self.bytes += bytes;
     }
 
     /// Everything up to `index` was acknowledged.
     pub(crate) fn free_to(&mut self, index: u64) {
-        while self.last_indexes.front().is_some_and(|l| *l <= index) {
-            self.last_indexes.pop_front();
+        while let Some(append) = self.appends.pop_front_if(|a| a.last_index <= index) {
+            self.bytes -= append.bytes;
         }
     }
 
     /// Gives up the oldest append for lost, so that a full window whose
     /// acknowledgements got lost does not stay full for ever.
     pub(crate) fn free_first(&mut self) {
-        self.last_indexes.pop_front();
+        if let Some(append) = self.appends.pop_front() {
+            self.bytes -= append.bytes;
+        }
     }
 
     /// Nothing is under way any more.
     pub(crate) fn clear(&mut self) {
-        self.last_indexes.clear();
+        self.appends.clear();
+        self.bytes = 0;
     }
 }
 
@@ -62,38 +89,44 @@ mod tests {
     proptest! {
         #[test]
         fn the_window_is_the_unacknowledged_appends(
-            capacity in 1_usize..6,
-            steps in prop::collection::vec((any::<bool>(), 1_u64..5), 0..60)
+            appends in 1_usize..6,
+            bytes in 1_u64..300,
+            steps in prop::collection::vec((any::<bool>(), 1_u64..5, 0_u64..100), 0..60)
         ) {
-            let mut window = Inflights::new(capacity);
-            let mut model: Vec<u64> = Vec::new();
+            let mut window = Inflights::new(Limits { appends, bytes });
+            let mut model: Vec<(u64, u64)> = Vec::new();
             let (mut sent, mut acked) = (0, 0);
-            for (send, by) in steps {
+            for (send, by, size) in steps {
                 if send && !window.is_full() {
                     sent += by;
-                    window.add(sent);
-                    model.push(sent);
+                    window.add(sent, size);
+                    model.push((sent, size));
                 } else {
                     acked = (acked + by).min(sent);
                     window.free_to(acked);
-                    model.retain(|last| *last > acked);
+                    model.retain(|(last, _)| *last > acked);
                 }
-                prop_assert_eq!(&window.last_indexes, &model);
-                prop_assert_eq!(window.is_full(), model.len() == capacity);
+                let got: Vec<_> = window.appends.iter().map(|a| (a.last_index, a.bytes)).collect();
+                prop_assert_eq!(&got, &model);
+                let sum: u64 = model.iter().map(|(_, size)| size).sum();
+                prop_assert_eq!(window.is_full(), model.len() == appends || sum >= bytes);
             }
         }
     }
 
     #[test]
     fn a_lost_append_makes_room_for_one() {
-        let mut window = Inflights::new(2);
-        window.add(3);
-        window.add(5);
+        let mut window = Inflights::new(Limits {
+            appends: 2,
+            bytes: u64::MAX,
+        });
+        window.add(3, 10);
+        window.add(5, 20);
         assert!(window.is_full());
         window.free_first();
         assert!(!window.is_full());
-        window.add(9);
+        window.add(9, 30);
         window.free_to(5);
-        assert_eq!(window.last_indexes, [9]);
+        assert_eq!((window.appends.len(), window.bytes), (1, 30));
     }
 }

@@ -22,6 +22,7 @@ mod election;
 mod follower;
 mod forwards;
 mod inflights;
+mod lease;
 mod log;
 pub mod marks;
 mod membership;

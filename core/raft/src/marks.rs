@@ -31,6 +31,8 @@ pub const APPENDED_BEFORE_FSYNC: &str = "leader.appended_before_fsync";
 pub const COMMITTED_BEFORE_OWN_FSYNC: &str = "leader.committed_before_own_fsync";
 /// A quorum has an entry of an older term, which does not commit it (Figure 8).
 pub const OLD_TERM_NOT_COUNTED: &str = "raft.old_term_not_counted";
+/// A leader answered a read because its clock says that nobody else leads.
+pub const READ_UNDER_LEASE: &str = "leader.read_under_lease";
 /// A follower dropped entries that its leader does not have.
 pub const TRUNCATED_CONFLICT: &str = "raft.truncated_conflict";
 /// A follower has no entry where the leader's append starts.
@@ -109,7 +111,7 @@ pub const WAITED_FOR_CONF_CHANGE: &str = "raft.waited_for_conf_change";
 pub const ASKED_FOR_SNAPSHOT: &str = "raft.asked_for_snapshot";
 
 /// All of them, in the order in which they stand here.
-pub const ALL: [&str; 53] = [
+pub const ALL: [&str; 54] = [
     CAMPAIGNED,
     POLLED,
     LOST_POLL,
@@ -125,6 +127,7 @@ pub const ALL: [&str; 53] = [
     APPENDED_BEFORE_FSYNC,
     COMMITTED_BEFORE_OWN_FSYNC,
     OLD_TERM_NOT_COUNTED,
+    READ_UNDER_LEASE,
     TRUNCATED_CONFLICT,
     REJECTED_APPEND,
     IGNORED_OLD_TERM,

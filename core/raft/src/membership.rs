@@ -114,7 +114,7 @@ impl Raft {
         for id in config.members() {
             self.tracker.entry(id).or_insert_with(|| {
                 added.push(id);
-                let mut fresh = Progress::new(next_index, self.settings.max_inflight);
+                let mut fresh = Progress::new(next_index, self.settings.window());
                 // It has a whole window to be heard in before it is missed.
                 fresh.is_active = true;
                 fresh

@@ -1,6 +1,6 @@
 //! How far each follower is, as its leader sees it.
 
-use crate::inflights::Inflights;
+use crate::inflights::{Inflights, Limits};
 use std::collections::BTreeMap;
 
 /// How a leader feeds a follower.
@@ -41,12 +41,12 @@ pub(crate) struct Progress {
 
 impl Progress {
     /// Nothing is known but a guess of what to send next.
-    pub(crate) fn new(next_index: u64, max_inflight: usize) -> Progress {
+    pub(crate) fn new(next_index: u64, window: Limits) -> Progress {
         Progress {
             match_index: 0,
             next_index,
             state: State::Probe { paused: false },
-            inflights: Inflights::new(max_inflight),
+            inflights: Inflights::new(window),
             acked_round: 0,
             is_active: false,
         }
@@ -82,13 +82,14 @@ impl Progress {
         self.inflights.clear();
     }
 
-    /// An append was sent whose last entry is `last`, if it had any.
-    pub(crate) fn sent(&mut self, last: Option<u64>) {
+    /// An append with `bytes` of entries was sent whose last one is `last`, if it
+    /// had any.
+    pub(crate) fn sent(&mut self, last: Option<u64>, bytes: u64) {
         match (&mut self.state, last) {
             (State::Probe { paused }, _) => *paused = true,
             (State::Replicate, Some(last)) => {
                 self.next_index = last + 1;
-                self.inflights.add(last);
+                self.inflights.add(last, bytes);
             }
             (State::Replicate, None) => {}
             (State::Snapshot(_), _) => unreachable!("append sent into {self:?}"),
@@ -132,11 +133,16 @@ pub(crate) type Tracker = BTreeMap<u64, Progress>;
 mod tests {
     use super::*;
 
+    const TWO: Limits = Limits {
+        appends: 2,
+        bytes: 1000,
+    };
+
     #[test]
     fn a_probe_waits_for_its_answer() {
-        let mut progress = Progress::new(5, 2);
+        let mut progress = Progress::new(5, TWO);
         assert!(!progress.is_paused());
-        progress.sent(Some(5));
+        progress.sent(Some(5), 9);
         assert!(progress.is_paused());
         assert_eq!(progress.next_index, 5, "a probe assumes nothing");
         assert!(!progress.rejected(3, 3), "an answer to something else");
@@ -147,11 +153,11 @@ mod tests {
 
     #[test]
     fn replication_runs_ahead_within_its_window() {
-        let mut progress = Progress::new(1, 2);
+        let mut progress = Progress::new(1, TWO);
         progress.become_replicate();
-        progress.sent(Some(3));
-        progress.sent(None);
-        progress.sent(Some(4));
+        progress.sent(Some(3), 9);
+        progress.sent(None, 0);
+        progress.sent(Some(4), 9);
         assert!(progress.is_paused());
         assert_eq!(progress.next_index, 5);
         assert!(progress.acked(3));
@@ -165,5 +171,15 @@ mod tests {
         assert!(progress.rejected(4, 3));
         assert_eq!(progress.next_index, 4);
         assert_eq!(progress.state, State::Probe { paused: false });
+    }
+
+    #[test]
+    fn many_bytes_fill_the_window_before_many_appends_do() {
+        let mut progress = Progress::new(1, TWO);
+        progress.become_replicate();
+        progress.sent(Some(1), 1000);
+        assert!(progress.is_paused());
+        progress.acked(1);
+        assert!(!progress.is_paused());
     }
 }

@@ -3,6 +3,7 @@
 use crate::confchange::Configuration;
 use crate::durability::Durability;
 use crate::forwards::Forwards;
+use crate::lease::Lease;
 use crate::log::Log;
 use crate::membership::Membership;
 use crate::message::{is_forward, is_well_formed};
@@ -60,6 +61,10 @@ pub struct Raft {
     /// Leader: index of the empty entry that began its term.
     pub(crate) term_start: u64,
     pub(crate) rounds: ReadRounds,
+    /// Leader: for how long nobody else can lead.
+    pub(crate) lease: Lease,
+    /// When a message or a deadline came last: not after what is sent now.
+    pub(crate) clock: u64,
     /// Leader: the proposals that were forwarded to it in its term.
     pub(crate) forwards: Forwards,
     /// Leader: proposals were appended that followers were not yet sent.
@@ -136,12 +141,15 @@ impl Raft {
             election_deadline: 0,
             heartbeat_deadline: 0,
             quorum_deadline: 0,
-            leader_heard: 0,
+            // It may have heard a leader just before it was stopped.
+            leader_heard: now,
             poll: None,
             votes: BTreeMap::new(),
             tracker: Tracker::new(),
             term_start: 0,
             rounds: ReadRounds::default(),
+            lease: Lease::default(),
+            clock: now,
             forwards: Forwards::default(),
             has_news: false,
             uncommitted_bytes: 0,
@@ -171,6 +179,7 @@ impl Raft {
         if now < self.deadline() {
             return;
         }
+        self.clock = now;
         match self.role {
             Role::Leader => {
                 // Counted from now: beats that a pause left out are not made up for.
@@ -191,6 +200,7 @@ impl Raft {
     /// A message came from another member. It may be late, doubled, out of
     /// order, or nonsense: what is of no use is ignored, with a mark.
     pub fn step(&mut self, now: u64, msg: Message) {
+        self.clock = now;
         if msg.to != self.settings.id {
             self.mark(marks::IGNORED_MISADDRESSED);
         } else if self.is_stranger(&msg) {
@@ -333,7 +343,7 @@ impl Raft {
         if is_forward(msg.msg_type) {
             return match msg.msg_type {
                 MessageType::MsgPropose => self.handle_propose(msg),
-                _ => self.handle_read_index(msg),
+                _ => self.handle_read_index(now, msg),
             };
         }
         if msg.term == 0 || (msg.term < self.term && !self.takes_old_term(&msg)) {

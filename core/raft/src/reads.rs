@@ -96,7 +96,7 @@ impl Raft {
                 self.out.readable.push((ctx, self.commit));
                 return Ok(());
             }
-            self.confirm(Origin::Local { ctx });
+            self.confirm(now, Origin::Local { ctx });
         } else if self.leader != 0 {
             self.forwarded.asked_at.insert(ctx, now);
             self.forward_read(ctx);
@@ -107,15 +107,16 @@ impl Raft {
     }
 
     /// A follower asks on behalf of its reads.
-    pub(crate) fn handle_read_index(&mut self, mut msg: Message) {
+    pub(crate) fn handle_read_index(&mut self, now: u64, mut msg: Message) {
         if self.role != Role::Leader {
             return self.mark(marks::DROPPED_FORWARD);
         }
         let context = std::mem::take(&mut msg.entries[0].data);
-        self.confirm(Origin::Follower {
+        let origin = Origin::Follower {
             id: msg.from,
             context,
-        });
+        };
+        self.confirm(now, origin);
     }
 
     /// The leader of the current term answers.
@@ -145,9 +146,15 @@ impl Raft {
         }
     }
 
-    /// The round that a heartbeat sent now confirms, if any read waits.
+    /// The round that a heartbeat sent now confirms, if it confirms anything.
     pub(crate) fn start_round(&mut self) -> Option<u64> {
         let rounds = &mut self.rounds;
+        let lease = self.settings.read_lease;
+        if lease > 0 {
+            rounds.started += 1;
+            self.lease.sent(rounds.started, self.clock, lease);
+            return Some(rounds.started);
+        }
         // The answers to the last round may be lost; whoever joined the next
         // one need not wait for them.
         if let Some(last) = rounds.waiting.back() {
@@ -179,12 +186,7 @@ impl Raft {
         if self.rounds.waiting.is_empty() {
             return;
         }
-        let (me, started) = (self.settings.id, self.rounds.started);
-        let acked = |id| match id == me {
-            true => started,
-            false => self.tracker[&id].acked_round,
-        };
-        self.rounds.confirmed = self.agreed(acked);
+        self.rounds.confirmed = self.confirmed_round();
 
         // Before the first commit of its term, a leader does not know what was
         // committed before it came.
@@ -206,10 +208,28 @@ impl Raft {
         }
     }
 
-    fn confirm(&mut self, origin: Origin) {
+    /// The last round of heartbeats that a quorum answered.
+    pub(crate) fn confirmed_round(&self) -> u64 {
+        let (me, started) = (self.settings.id, self.rounds.started);
+        self.agreed(|id| match id == me {
+            true => started,
+            false => self.tracker[&id].acked_round,
+        })
+    }
+
+    fn confirm(&mut self, now: u64, origin: Origin) {
+        if self.holds_lease(now) {
+            self.mark(marks::READ_UNDER_LEASE);
+            return self.answer_read(Read {
+                round: 0,
+                index: self.commit,
+                origin,
+            });
+        }
         if self.commit < self.term_start {
             self.mark(marks::READ_BEFORE_FIRST_COMMIT);
         }
+        self.rounds.confirmed = self.confirmed_round();
         let is_idle = self.rounds.confirmed == self.rounds.started;
         self.rounds.waiting.push_back(Read {
             round: self.rounds.started + 1,

@@ -136,12 +136,13 @@ impl Raft {
         if entries.is_empty() && !may_be_empty {
             return false;
         }
+        let bytes = entries.iter().map(crate::log::bytes).sum();
         let mut append = message(MessageType::MsgAppend, to);
         append.index = next_index - 1;
         append.log_term = log_term;
         append.commit = self.commit;
         let progress = self.tracker.get_mut(&to).expect("it was just there");
-        progress.sent(entries.last().map(|e| e.index));
+        progress.sent(entries.last().map(|e| e.index), bytes);
         append.entries = entries.into();
         self.send(append);
         true

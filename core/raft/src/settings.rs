@@ -1,6 +1,7 @@
 //! What a Raft node is told when it starts.
 
 use crate::confchange::Configuration;
+use crate::inflights::Limits;
 use raft_proto::eraftpb::{Entry, HardState};
 use squall_api::Bugs;
 
@@ -20,6 +21,9 @@ pub struct Settings {
     pub max_append_bytes: u64,
     /// Appends that may be under way to one follower without an answer.
     pub max_inflight: usize,
+    /// No further append is sent while appends with this many bytes of entries
+    /// or more are under way to a follower; the last may bring them above it.
+    pub max_inflight_bytes: u64,
     /// A leader refuses proposals that would bring what is not committed in its
     /// log above this many bytes.
     pub max_uncommitted_bytes: u64,
@@ -28,8 +32,26 @@ pub struct Settings {
     /// Whether a leader that hears no quorum for an election timeout steps
     /// down, and nobody votes who has heard a leader within one.
     pub check_quorum: bool,
+    /// Lease-based reads: for how long after it sent a heartbeat that a quorum
+    /// answered a leader may serve reads without asking anybody; 0 for never.
+    ///
+    /// They rest on clocks, as reads by [`read_index`](crate::Raft::read_index)
+    /// alone do not: no member's monotonic clock may run an
+    /// `election_timeout` while the leader's runs less than this. Needs
+    /// `check_quorum`, by which followers keep to a leader that they hear.
+    pub read_lease: u64,
     /// The bugs planted in it.
     pub bugs: Bugs,
+}
+
+impl Settings {
+    /// How much may be under way to one follower.
+    pub(crate) fn window(&self) -> Limits {
+        Limits {
+            appends: self.max_inflight,
+            bytes: self.max_inflight_bytes,
+        }
+    }
 }
 
 /// The entry before the first one in the log: (0, 0) at birth, later the last

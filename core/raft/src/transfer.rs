@@ -59,6 +59,7 @@ impl Raft {
             return false;
         }
         self.mark(marks::HANDED_OVER);
+        self.lease.offer();
         self.send(message(MessageType::MsgTimeoutNow, from));
         true
     }

@@ -14,6 +14,9 @@ use std::collections::VecDeque;
 
 /// Appends that may be under way to one follower without an answer.
 const MAX_INFLIGHT: usize = 256;
+/// Nor more than this many bytes: a follower that answers slowly must not make
+/// its leader's queues hold 256 appends of a megabyte.
+const MAX_INFLIGHT_BYTES: u64 = 32 << 20;
 /// A leader refuses proposals while this many bytes are not committed; etcd's.
 const MAX_UNCOMMITTED_BYTES: u64 = 1 << 30;
 
@@ -90,9 +93,11 @@ impl RaftLane {
             heartbeat: cfg.heartbeat,
             max_append_bytes: cfg.max_append_bytes,
             max_inflight: MAX_INFLIGHT,
+            max_inflight_bytes: MAX_INFLIGHT_BYTES,
             max_uncommitted_bytes: MAX_UNCOMMITTED_BYTES,
             pre_vote: cfg.pre_vote,
             check_quorum: cfg.check_quorum,
+            read_lease: cfg.read_lease,
             bugs,
         };
         let raft = Raft::new(settings, restored, rng, now.mono);

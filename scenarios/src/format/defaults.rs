@@ -12,6 +12,7 @@ impl Default for ClusterConfig {
             nodes: 3,
             election_timeout: Duration::from_ms(1000),
             heartbeat: Duration::from_ms(100),
+            read_lease: Duration::from_ms(0),
             request_timeout: Duration::from_ms(5000),
             max_append: Size::from_bytes(1 << 20),
             snapshot_entries: 10_000,

@@ -37,6 +37,9 @@ pub struct ClusterConfig {
     pub election_timeout: Duration,
     /// How often a leader sends heartbeats.
     pub heartbeat: Duration,
+    /// For how long a leader reads without asking, after a heartbeat that a
+    /// quorum answered; 0 for never.
+    pub read_lease: Duration,
     /// How long a request may wait inside a member.
     pub request_timeout: Duration,
     /// A Raft message carries entries up to this size, but always one.
@@ -67,6 +70,7 @@ impl ClusterConfig {
         Config {
             election_timeout: self.election_timeout.ns(),
             heartbeat: self.heartbeat.ns(),
+            read_lease: self.read_lease.ns(),
             request_timeout: self.request_timeout.ns(),
             wal_segment_bytes: self.wal_segment.bytes(),
             max_append_bytes: self.max_append.bytes(),

@@ -75,6 +75,15 @@ impl Checker<'_> {
             };
             self.wrong(&at(key), message, expected);
         }
+        if cluster.read_lease >= cluster.election_timeout {
+            let message = format!(
+                "a read lease of {} proves nothing where elections begin after {}",
+                cluster.read_lease, cluster.election_timeout
+            );
+            let expected =
+                "expected less than the election timeout by as much as clocks may differ";
+            self.wrong(&at("read_lease"), message, expected);
+        }
         for (key, value) in [
             ("request_timeout", cluster.request_timeout.ns()),
             ("snapshot_entries", cluster.snapshot_entries),

@@ -38,6 +38,7 @@ fn write_cluster(out: &mut String, scenario: &Scenario) -> fmt::Result {
     writeln!(out, "nodes = {}", cluster.nodes)?;
     writeln!(out, "election_timeout = \"{}\"", cluster.election_timeout)?;
     writeln!(out, "heartbeat = \"{}\"", cluster.heartbeat)?;
+    writeln!(out, "read_lease = \"{}\"", cluster.read_lease)?;
     writeln!(out, "request_timeout = \"{}\"", cluster.request_timeout)?;
     writeln!(out, "max_append = \"{}\"", cluster.max_append)?;
     writeln!(out, "snapshot_entries = {}", cluster.snapshot_entries)?;

@@ -113,9 +113,11 @@ impl Cluster {
             heartbeat: HEARTBEAT,
             max_append_bytes: 1 << 20,
             max_inflight: 4,
+            max_inflight_bytes: u64::MAX,
             max_uncommitted_bytes: u64::MAX,
             pre_vote: false,
             check_quorum: false,
+            read_lease: 0,
             bugs: bug.map_or(Bugs::NONE, |bug| Bugs::NONE.with(bug)),
         };
         Cluster::start(settings, BTreeMap::new())

@@ -5,6 +5,7 @@ mod cluster;
 mod hostile;
 mod invariants;
 mod leadership;
+mod leases;
 mod membership;
 mod planted;
 mod planted_membership;

@@ -27,7 +27,8 @@ const NEVER: [&str; 9] = [
 
 /// What takes too long, or too slow an apply lane, for random schedules; each
 /// has a story of its own.
-const TOLD_ELSEWHERE: [&str; 10] = [
+const TOLD_ELSEWHERE: [&str; 11] = [
+    marks::READ_UNDER_LEASE,
     marks::SNAPSHOT_TIMED_OUT,
     marks::SNAPSHOT_TOO_OLD,
     marks::REPEATED_FORWARD,

@@ -388,9 +388,11 @@ fn open_ours(
             false => u64::MAX,
         },
         max_inflight: limits.max_inflight,
+        max_inflight_bytes: u64::MAX,
         max_uncommitted_bytes: u64::MAX,
         pre_vote: limits.pre_vote,
         check_quorum: limits.check_quorum,
+        read_lease: 0,
         bugs: Bugs::NONE,
     };
     let rng = ChaCha8Rng::seed_from_u64(id * 1_000 + incarnation);
