@@ -20,12 +20,12 @@ read_lease = "{lease}"
 link = {{ latency = "500us..5ms" }}
 
 [workload]
-clients = 12
-rate = 300
-keys = {{ count = 4, skew = "uniform" }}
+clients = 24
+rate = 800
+keys = {{ count = 2, skew = "uniform" }}
 mix = {{ put = 40, get = 50, cas = 10 }}
-client_timeout = "800ms"
-run_for = "5s"
+client_timeout = "500ms"
+run_for = "4s"
 
 [[fault]]
 at = "2s"
@@ -77,7 +77,7 @@ const TOO_SLOW: &str = r#"clock_skew = { node = "leader", drift_ppm = -100000 }
 at = "2s"
 for = "2s"
 label = "the others' clocks"
-clock_skew = { node = "others", drift_ppm = 100000 }"#;
+clock_skew = { node = "followers", drift_ppm = 100000 }"#;
 /// A tenth slower.
 const WITHIN_THE_BOUND: &str = r#"clock_skew = { node = "leader", drift_ppm = -100000 }"#;
 
