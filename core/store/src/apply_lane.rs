@@ -1,5 +1,6 @@
 //! The apply lane: the state machine, its backend, and the clients' requests.
 
+mod compaction;
 mod members;
 
 use crate::backend::guard::guarded;
@@ -15,6 +16,7 @@ use crate::reads::{Query, Read, Reads};
 use crate::rows::Rows;
 use crate::waiting::Waiting;
 use crate::{snapshot, txn};
+use compaction::Compacting;
 use prost::Message as _;
 use raft_proto::eraftpb::{ConfChangeV2, Entry, Snapshot};
 use rand_chacha::ChaCha8Rng;
@@ -64,6 +66,7 @@ pub struct ApplyLane {
     leader: u64,
     /// Highest index known to be committed.
     known_commit: u64,
+    compacting: Compacting,
     waiting: Waiting,
     reads: Reads,
     /// The member was removed, and ends at this time: until then it tells
@@ -97,6 +100,7 @@ impl ApplyLane {
         let mut seed = [0; 32];
         env.rng.clone().fill_bytes(&mut seed);
         let lane = ApplyLane {
+            compacting: Compacting::at_open(store.is_compacting()),
             cfg: env.cfg.clone(),
             store,
             rows,
@@ -143,7 +147,7 @@ impl ApplyLane {
             }
             LaneMsg::WantSnapshot => {
                 let meta = self.claimed.as_ref().unwrap_or(&self.meta);
-                let snapshot = snapshot::take(&self.store, &self.rows, meta)?;
+                let snapshot = snapshot::take(&mut self.store, &self.rows, meta)?;
                 fx.mark("apply.took_snapshot");
                 fx.push(Effect::Lane(LaneMsg::Snapshot(Box::new(snapshot))));
                 Ok(())
@@ -188,7 +192,7 @@ impl ApplyLane {
                 return self.read(now, id, session, Query::Txn(req), serializable, fx);
             }
             Request::HashKv(req) => {
-                let result = hash_kv(&self.store, &req).map(Response::HashKv);
+                let result = hash_kv(&mut self.store, &req).map(Response::HashKv);
                 let result = self.finish(result)?;
                 reply(id, result, fx);
                 return Ok(());
@@ -211,8 +215,8 @@ impl ApplyLane {
             Request::Put(req) => Command::Put(req),
             Request::DeleteRange(req) => Command::DeleteRange(req),
             Request::Txn(req) => Command::Txn(req),
-            Request::Compact(_)
-            | Request::Watch(_)
+            Request::Compact(req) => Command::Compaction(req),
+            Request::Watch(_)
             | Request::Lease(_)
             | Request::Auth(_)
             | Request::Maintenance(_)
@@ -312,6 +316,7 @@ impl ApplyLane {
             self.meta
         );
         let changes_members = is_conf_change(entry);
+        let mut answers_when_removed = false;
         let (proposal, result) = match decode(entry)? {
             None => (0, None),
             Some(Applied::ConfChange(change, context)) => {
@@ -323,6 +328,7 @@ impl ApplyLane {
                 if !self.waiting.has_proposal(header.id) {
                     strip_reads(&mut command);
                 }
+                answers_when_removed = matches!(&command, Command::Compaction(c) if c.physical);
                 let result = self.execute(entry, command);
                 (header.id, Some(self.finish(result)?))
             }
@@ -340,6 +346,13 @@ impl ApplyLane {
             self.scratch.extend(&change.value[..]);
         }
         self.rows.end_entry(&mut self.scratch);
+        if self.meta.compact_revision != self.store.compact_revision() {
+            self.meta.compact_revision = self.store.compact_revision();
+            self.scratch.extend(b"compacted");
+            self.scratch
+                .extend(self.meta.compact_revision.to_le_bytes());
+            self.start_compaction(now, fx);
+        }
         self.meta.state = xxh3_64(&self.scratch);
         self.meta.revision = revision;
         self.meta.index = entry.index;
@@ -357,10 +370,18 @@ impl ApplyLane {
             }));
             self.note_removal(now, fx);
         }
-        if let Some(result) = result
-            && let Some(req) = self.waiting.take_proposal(proposal)
-        {
-            reply(req, result, fx);
+        match result {
+            Some(Ok(response)) if answers_when_removed => {
+                if let Some(req) = self.waiting.proposer(proposal) {
+                    self.answer_when_removed(req, response);
+                }
+            }
+            Some(result) => {
+                if let Some(req) = self.waiting.take_proposal(proposal) {
+                    reply(req, result, fx);
+                }
+            }
+            None => {}
         }
         Ok(())
     }
@@ -372,6 +393,7 @@ impl ApplyLane {
                 txn::delete_range(&mut self.store, &req).map(Response::DeleteRange)
             }
             Command::Txn(req) => txn::txn(&mut self.store, req).map(Response::Txn),
+            Command::Compaction(req) => self.compact(req),
             Command::MemberUpdate(req) => self.update_member(req),
             _ => Err(not_understood(entry, "holds a request of unknown kind").into()),
         }
@@ -549,7 +571,7 @@ impl Machine for ApplyLane {
         if self.commit_is_due(now) {
             self.commit(fx)?;
         }
-        Ok(())
+        self.continue_compaction(now, fx)
     }
 
     fn deadline(&self) -> Option<u64> {
@@ -558,6 +580,7 @@ impl Machine for ApplyLane {
         }
         [
             self.commit_deadline,
+            self.compacting.deadline(),
             self.waiting.deadline(),
             self.reads.deadline(),
             self.removed,
@@ -622,4 +645,13 @@ fn reply(id: ReqId, result: Result<Response, Status>, fx: &mut Effects) {
         result,
         last: true,
     });
+}
+
+// Last, for marks are looked for up to where a file's tests begin.
+#[cfg(test)]
+impl ApplyLane {
+    /// The state itself, for tests that look at what no call shows.
+    pub(crate) fn store(&self) -> &Mvcc {
+        &self.store
+    }
 }

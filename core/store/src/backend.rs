@@ -42,7 +42,6 @@ pub(crate) enum Write<'a> {
     /// A change of the key space, under its revision.
     Change(&'a [u8], &'a [u8]),
     /// Compaction took a change away.
-    #[expect(dead_code, reason = "nothing is compacted yet")]
     RemoveChange(&'a [u8]),
     /// A row of the state beside it.
     Row(&'a [u8], &'a [u8]),
@@ -115,21 +114,22 @@ impl Backend {
         Ok((backend, meta))
     }
 
-    /// Commits `writes` and `meta` durably, in one transaction.
+    /// Commits `writes` and `meta` durably, in one transaction. Returns how many
+    /// bytes of changes, with their keys, were removed.
     pub(crate) fn commit<'a>(
         &mut self,
         writes: impl Iterator<Item = Write<'a>>,
         meta: &Meta,
-    ) -> Result<(), Fatal> {
+    ) -> Result<u64, Fatal> {
         // A reader would keep the pages that this commit frees.
         self.keys = None;
         let db = self.db();
-        let keys = guarded(|| {
-            write(db, writes, meta).map_err(fatal)?;
-            read(db).map_err(fatal)
+        let (removed_bytes, keys) = guarded(|| {
+            let removed_bytes = write(db, writes, meta).map_err(fatal)?;
+            Ok((removed_bytes, read(db).map_err(fatal)?))
         })?;
         self.keys = Some(keys);
-        Ok(())
+        Ok(removed_bytes)
     }
 
     /// Replaces everything by `writes` and `meta`, durably and at once.
@@ -187,6 +187,24 @@ impl Backend {
         while let Some(entry) = guarded(|| rows.next().transpose().map_err(fatal))? {
             let (key, value) = (entry.0.value(), entry.1.value());
             row(key, row::open(key, value)?)?;
+        }
+        Ok(())
+    }
+
+    /// Shows the committed rows from `first` on, in order of their keys, while
+    /// `row` says that it wants more.
+    pub(crate) fn for_each_from<E: From<Fatal>>(
+        &self,
+        first: &[u8],
+        mut row: impl FnMut(&[u8], &[u8]) -> Result<bool, E>,
+    ) -> Result<(), E> {
+        let keys = self.keys();
+        let mut rows = guarded(|| keys.range(first..).map_err(fatal))?;
+        while let Some(entry) = guarded(|| rows.next().transpose().map_err(fatal))? {
+            let (key, value) = (entry.0.value(), entry.1.value());
+            if !row(key, row::open(key, value)?)? {
+                break;
+            }
         }
         Ok(())
     }
@@ -320,9 +338,10 @@ fn write<'a>(
     db: &Database,
     writes: impl Iterator<Item = Write<'a>>,
     meta: &Meta,
-) -> Result<(), redb::Error> {
+) -> Result<u64, redb::Error> {
     let txn = db.begin_write()?;
     let mut sealed = Vec::new();
+    let mut removed_bytes = 0;
     {
         let mut keys = txn.open_table(KEYS)?;
         let mut rows = txn.open_table(ROWS)?;
@@ -332,7 +351,11 @@ fn write<'a>(
                     row::seal(key, value, &mut sealed);
                     keys.insert(key, sealed.as_slice())?;
                 }
-                Write::RemoveChange(key) => drop(keys.remove(key)?),
+                Write::RemoveChange(key) => {
+                    if let Some(stored) = keys.remove(key)? {
+                        removed_bytes += (key.len() + row::value_len(stored.value())) as u64;
+                    }
+                }
                 Write::Row(key, value) => {
                     row::seal(key, value, &mut sealed);
                     rows.insert(key, sealed.as_slice())?;
@@ -348,7 +371,7 @@ fn write<'a>(
         }
     }
     txn.commit()?;
-    Ok(())
+    Ok(removed_bytes)
 }
 
 fn read_meta(db: &Database) -> Result<Result<Meta, String>, redb::Error> {

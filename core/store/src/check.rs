@@ -27,9 +27,10 @@ pub(crate) fn check(req: &Request, max_txn_ops: usize) -> Result<(), Refusal> {
             Touched::by(&txn.failure)?;
             Ok(())
         }
-        Request::HashKv(_) | Request::Status(_) | Request::Cluster(_) => Ok(()),
-        Request::Compact(_)
-        | Request::Watch(_)
+        Request::Compact(_) | Request::HashKv(_) | Request::Status(_) | Request::Cluster(_) => {
+            Ok(())
+        }
+        Request::Watch(_)
         | Request::Lease(_)
         | Request::Auth(_)
         | Request::Maintenance(_)

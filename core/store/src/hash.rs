@@ -6,8 +6,9 @@ use crate::revision::RevisionKey;
 use squall_api::pb::{HashKvRequest, HashKvResponse, ResponseHeader};
 
 /// CRC-32C over the table's name and every change up to the revision asked
-/// for, as etcd computes it; 0 asks for the current one.
-pub(crate) fn hash_kv(store: &Mvcc, req: &HashKvRequest) -> Result<HashKvResponse, Failed> {
+/// for, as etcd computes it; 0 asks for the current one. What is compacted does
+/// not count, whether it was removed or not.
+pub(crate) fn hash_kv(store: &mut Mvcc, req: &HashKvRequest) -> Result<HashKvResponse, Failed> {
     let current = store.current_revision();
     if req.revision > 0 && req.revision < store.compact_revision() {
         return Err(Refusal::Compacted.into());

@@ -1,7 +1,7 @@
 //! The key index: in memory, which revisions every key has. The backend knows
 //! revisions only; it is asked for a key's value once the index has said which.
 
-use crate::revision::Revision;
+use crate::revision::{Revision, RevisionKey};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -101,6 +101,39 @@ impl Index {
             .delete(revision);
     }
 
+    /// Forgets what cannot be seen at main revision `at` or later, of the keys
+    /// from `from` on: of at most `keys` of them, and until `most` changes are
+    /// `gone`. Returns the key to go on with.
+    pub(crate) fn compact(
+        &mut self,
+        from: &Bytes,
+        at: i64,
+        keys: usize,
+        most: usize,
+        mut gone: impl FnMut(RevisionKey),
+    ) -> Option<Bytes> {
+        let (mut looked_at, mut forgotten) = (0, 0);
+        let (mut empty, mut next) = (Vec::new(), None);
+        for (key, history) in self.keys.range_mut::<Bytes, _>(from..) {
+            if looked_at >= keys || forgotten >= most {
+                next = Some(key.clone());
+                break;
+            }
+            looked_at += 1;
+            history.compact(at, |revision| {
+                forgotten += 1;
+                gone(revision);
+            });
+            if history.generations.is_empty() {
+                empty.push(key.clone());
+            }
+        }
+        for key in empty {
+            self.keys.remove(&key);
+        }
+        next
+    }
+
     /// The keys of `span` that are visible at main revision `at`, in order.
     pub(crate) fn visible<'a>(
         &'a self,
@@ -168,6 +201,23 @@ impl History {
                 ended: true,
             }),
         }
+    }
+
+    /// What a read at `at` sees stays, and so does all that happened at `at`
+    /// itself, deletions too: a watch may begin there.
+    fn compact(&mut self, at: i64, mut gone: impl FnMut(RevisionKey)) {
+        let last = self.visible(at).map(|visible| visible.modified);
+        self.generations.retain_mut(|generation| {
+            let revisions = &mut generation.revisions;
+            let first_kept = revisions.partition_point(|r| r.main < at && Some(*r) != last);
+            let count = revisions.len();
+            for (position, revision) in revisions.drain(..first_kept).enumerate() {
+                let is_deletion = generation.ended && position + 1 == count;
+                gone(RevisionKey::new(revision, is_deletion));
+            }
+            generation.first_version += first_kept as i64;
+            !generation.revisions.is_empty()
+        });
     }
 
     fn assert_newer(&self, revision: Revision) {
@@ -277,6 +327,63 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn compaction_keeps_what_is_seen_at_its_revision_and_what_happened_there() {
+        let written = || {
+            let mut index = Index::default();
+            index.put(b"dead", rev(2, 0));
+            index.put(b"live", rev(2, 1));
+            index.put(b"live", rev(3, 0));
+            index.delete(b"dead", rev(4, 0));
+            index.put(b"dead", rev(5, 0));
+            index.put(b"live", rev(5, 1));
+            index.delete(b"dead", rev(6, 0));
+            index
+        };
+        let compact = |at| {
+            let (mut index, mut gone) = (written(), Vec::new());
+            let next = index.compact(&Bytes::new(), at, usize::MAX, usize::MAX, |key| {
+                gone.push(format!("{key:?}"));
+            });
+            assert_eq!(next, None);
+            let before = written();
+            for later in at..9 {
+                let everything = Span::From(b"\0");
+                assert!(
+                    index
+                        .visible(everything, later)
+                        .eq(before.visible(everything, later)),
+                    "at {later} after compaction at {at}"
+                );
+            }
+            gone
+        };
+        assert_eq!(compact(2), [""; 0]);
+        assert_eq!(compact(3), ["2_1"]);
+        assert_eq!(compact(4), ["2_0", "2_1"]);
+        assert_eq!(compact(5), ["2_0", "4_0t", "2_1", "3_0"]);
+        assert_eq!(compact(6), ["2_0", "4_0t", "5_0", "2_1", "3_0"]);
+        assert_eq!(compact(7), ["2_0", "4_0t", "5_0", "6_0t", "2_1", "3_0"]);
+    }
+
+    #[test]
+    fn compaction_in_steps_forgets_the_same() {
+        let mut index = Index::default();
+        for i in 0..10 {
+            index.put(format!("k{}", i % 5).as_bytes(), rev(2 + i, 0));
+        }
+        let (mut from, mut steps, mut gone) = (Some(Bytes::new()), 0, 0);
+        while let Some(next) = from {
+            from = index.compact(&next, 11, 2, usize::MAX, |_| gone += 1);
+            steps += 1;
+        }
+        assert_eq!((steps, gone), (3, 5));
+        assert_eq!(
+            index.compact(&Bytes::new(), 12, usize::MAX, 1, |_| ()),
+            None
+        );
     }
 
     #[test]

@@ -10,6 +10,7 @@
 mod apply_lane;
 mod backend;
 mod check;
+mod compaction;
 mod digest;
 mod error;
 mod hash;

@@ -5,6 +5,7 @@
 //! rise, so all that is pending is newer than all that is committed.
 
 use crate::backend::{Backend, Write};
+use crate::compaction::Compaction;
 use crate::error::Refusal;
 use crate::index::{Index, Span, Visible};
 use crate::meta::Meta;
@@ -36,6 +37,7 @@ pub(crate) struct Mvcc {
     /// Changes of the transaction that is being applied.
     changes: i64,
     compact_revision: i64,
+    compaction: Compaction,
     /// Bytes of all changes, with their keys.
     stored_bytes: u64,
 }
@@ -49,6 +51,11 @@ impl Mvcc {
             stored_bytes += (key.len() + value.len()) as u64;
             restore(&mut index, key, value, meta.revision)
         })?;
+        // A crash may have left what compaction had not come to.
+        let mut compaction = Compaction::default();
+        if meta.compact_revision > 0 {
+            compaction.start();
+        }
         Ok(Mvcc {
             backend,
             index,
@@ -56,6 +63,7 @@ impl Mvcc {
             revision: meta.revision,
             changes: 0,
             compact_revision: meta.compact_revision,
+            compaction,
             stored_bytes,
         })
     }
@@ -168,8 +176,14 @@ impl Mvcc {
             .pending
             .iter()
             .map(|change| Write::Change(change.revision.as_bytes(), &change.value));
-        self.backend.commit(changes.chain(rows.writes()), meta)?;
+        // Behind the changes: some of them may be gone already.
+        let removals = self.compaction.batch();
+        let removals = removals.map(|key| Write::RemoveChange(key.as_bytes()));
+        let writes = changes.chain(removals).chain(rows.writes());
+        let removed_bytes = self.backend.commit(writes, meta)?;
+        self.stored_bytes -= removed_bytes;
         self.pending.clear();
+        self.compaction.removed();
         rows.committed();
         Ok(())
     }
@@ -195,25 +209,95 @@ impl Mvcc {
         self.backend.replace(changes.chain(rows), meta)?;
         self.index = index;
         self.pending.clear();
+        self.compaction = Compaction::default();
         self.revision = meta.revision;
         self.compact_revision = meta.compact_revision;
         self.stored_bytes = stored_bytes;
         Ok(())
     }
 
-    /// Shows every change, committed or not, in order.
+    /// Shows every change that was not compacted away, committed or not, in
+    /// order.
     pub(crate) fn for_each_change(
-        &self,
+        &mut self,
         mut change: impl FnMut(&[u8], &[u8]),
     ) -> Result<(), Fatal> {
+        self.compaction
+            .walk_to_end(&mut self.index, self.compact_revision);
+        let compaction = &self.compaction;
+        let is_gone =
+            |key: &[u8]| RevisionKey::parse(key).is_some_and(|key| compaction.dooms(&key));
         self.backend.for_each(|key, value| {
-            change(key, value);
+            if !is_gone(key) {
+                change(key, value);
+            }
             Ok::<_, Fatal>(())
         })?;
         for pending in &self.pending {
-            change(pending.revision.as_bytes(), &pending.value);
+            if !compaction.dooms(&pending.revision) {
+                change(pending.revision.as_bytes(), &pending.value);
+            }
         }
         Ok(())
+    }
+
+    /// The changes of the transactions from main revision `from` on, in order:
+    /// whole transactions, and no further one once there are `most` changes. At
+    /// or above the compact revision nothing is missing.
+    #[cfg_attr(not(test), expect(dead_code, reason = "watches read it"))]
+    pub(crate) fn changes_from(&self, from: i64, most: usize) -> Result<Vec<Change>, Fatal> {
+        let first = RevisionKey::new(Revision { main: from, sub: 0 }, false);
+        let mut changes: Vec<Change> = Vec::new();
+        let mut add = |revision: RevisionKey, value: &dyn Fn() -> Bytes| {
+            let begins = |last: &Change| last.revision.revision().main < revision.revision().main;
+            if changes.len() >= most && changes.last().is_none_or(begins) {
+                return false;
+            }
+            if !self.compaction.dooms(&revision) {
+                let value = value();
+                changes.push(Change { revision, value });
+            }
+            true
+        };
+        let mut goes_on = true;
+        self.backend.for_each_from(first.as_bytes(), |key, value| {
+            let revision = RevisionKey::parse(key)
+                .ok_or_else(|| Fatal::Corrupt(format!("{key:02x?} is no revision")))?;
+            goes_on = add(revision, &|| Bytes::copy_from_slice(value));
+            Ok::<_, Fatal>(goes_on)
+        })?;
+        let pending = self.pending.partition_point(|c| c.revision < first);
+        for change in &self.pending[pending..] {
+            goes_on = goes_on && add(change.revision, &|| change.value.clone());
+        }
+        Ok(changes)
+    }
+
+    /// Ends history at main revision `at`: reads below it are refused from now
+    /// on, and what they alone could see is removed bit by bit, by
+    /// [`Mvcc::continue_compaction`] and [`Mvcc::commit`].
+    pub(crate) fn compact(&mut self, at: i64) -> Result<(), Refusal> {
+        if at <= self.compact_revision {
+            return Err(Refusal::Compacted);
+        }
+        if at > self.revision {
+            return Err(Refusal::FutureRevision);
+        }
+        self.compact_revision = at;
+        self.compaction.start();
+        Ok(())
+    }
+
+    /// Prepares the next batch of removals; the next commit takes it along.
+    /// Returns whether there is one.
+    pub(crate) fn continue_compaction(&mut self) -> bool {
+        self.compaction.walk(&mut self.index, self.compact_revision);
+        self.compaction.batch().next().is_some()
+    }
+
+    /// Whether compaction has something left to remove.
+    pub(crate) fn is_compacting(&self) -> bool {
+        !self.compaction.is_done()
     }
 
     /// The main revision that a call names, checked against history: 0 or less
@@ -261,7 +345,11 @@ impl Mvcc {
 
     fn assert_between_txns(&self, meta: &Meta) {
         assert_eq!(self.changes, 0, "a transaction is open at {meta:?}");
-        assert_eq!(self.revision, meta.revision, "{meta:?} is of another state");
+        assert_eq!(
+            (self.revision, self.compact_revision),
+            (meta.revision, meta.compact_revision),
+            "{meta:?} is of another state"
+        );
     }
 }
 

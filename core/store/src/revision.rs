@@ -1,5 +1,6 @@
 //! Revisions, and the keys under which the backend stores what they wrote.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 /// One change of the store: `main` counts transactions, `sub` the changes
@@ -75,6 +76,19 @@ impl RevisionKey {
 
     pub(crate) fn is_tombstone(&self) -> bool {
         self.len == RevisionKey::TOMBSTONE_LEN
+    }
+}
+
+/// As the bytes sort.
+impl Ord for RevisionKey {
+    fn cmp(&self, other: &RevisionKey) -> Ordering {
+        self.as_bytes().cmp(other.as_bytes())
+    }
+}
+
+impl PartialOrd for RevisionKey {
+    fn partial_cmp(&self, other: &RevisionKey) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 

@@ -38,7 +38,7 @@ pub(crate) struct Contents {
 }
 
 /// Dumps the store as of `meta`.
-pub(crate) fn take(store: &Mvcc, rows: &Rows, meta: &Meta) -> Result<Snapshot, Fatal> {
+pub(crate) fn take(store: &mut Mvcc, rows: &Rows, meta: &Meta) -> Result<Snapshot, Fatal> {
     let mut out = BytesMut::with_capacity(HEADER_LEN + 128 + store.stored_bytes() as usize);
     out.put_slice(&MAGIC);
     out.put_u32_le(FORMAT);

@@ -49,6 +49,11 @@ impl Waiting {
         self.proposals.contains_key(&proposal)
     }
 
+    /// The request that waits for the entry of `proposal`, and goes on waiting.
+    pub(crate) fn proposer(&self, proposal: u64) -> Option<ReqId> {
+        self.proposals.get(&proposal).copied()
+    }
+
     /// Takes a request out, to be answered; false if nobody waits any more.
     pub(crate) fn take(&mut self, id: ReqId) -> bool {
         let Some(request) = self.requests.remove(&id) else {

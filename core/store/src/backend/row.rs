@@ -31,6 +31,11 @@ pub(super) fn open<'a>(key: &[u8], stored: &'a [u8]) -> Result<&'a [u8], Fatal> 
     }
 }
 
+/// How long the value of a stored row is.
+pub(super) fn value_len(stored: &[u8]) -> usize {
+    stored.len().saturating_sub(CRC_LEN)
+}
+
 fn checksum(key: &[u8], value: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(key);

@@ -1,6 +1,7 @@
 //! Tests of the lanes and the log as a whole, through what goes in and comes out.
 
 mod bench;
+mod compaction;
 mod crash;
 mod crash_disk;
 mod golden;
