@@ -6,6 +6,7 @@ mod check;
 mod console;
 mod crash_points;
 mod diff;
+mod hunt;
 mod lint;
 mod list;
 mod progress;
@@ -247,7 +248,7 @@ pub fn go(
         Some(Command::Check(args)) => check::check(&args, format, console),
         Some(Command::List(args)) => list::list(&args, format, runner, console, stop),
         Some(Command::Lint(args)) => lint::lint(&args, format, console),
-        Some(Command::Bugs(args)) => bugs::bugs(&args, format, console),
+        Some(Command::Bugs(args)) => bugs::bugs(&args, format, runner, console, stop),
     };
     result.unwrap_or_else(|complaint| {
         console.complain(&complaint.text);

@@ -1,8 +1,11 @@
-//! `squall bugs`: the planted bugs.
+//! `squall bugs`: the planted bugs, and how fast they are found.
+
+mod measure;
 
 use super::console::Console;
 use super::{Complaint, Format};
 use crate::hunts;
+use crate::sweep::{Runner, Stop};
 use serde::Serialize;
 use squall_api::Bug;
 use squall_ci::Exit;
@@ -19,6 +22,9 @@ pub(super) struct BugsArgs {
 enum BugsCommand {
     /// Show every planted bug, and what finds it
     List,
+    /// Look for each bug from several first seeds, and say after how many runs it
+    /// was found
+    Measure(measure::MeasureArgs),
 }
 
 #[derive(Serialize)]
@@ -32,9 +38,17 @@ struct Listed {
 pub(super) fn bugs(
     args: &BugsArgs,
     format: Format,
+    runner: &impl Runner,
     console: &mut Console<'_>,
+    stop: &Stop,
 ) -> Result<Exit, Complaint> {
-    let (None | Some(BugsCommand::List)) = args.command;
+    match &args.command {
+        None | Some(BugsCommand::List) => list(format, console),
+        Some(BugsCommand::Measure(args)) => measure::measure(args, format, runner, console, stop),
+    }
+}
+
+fn list(format: Format, console: &mut Console<'_>) -> Result<Exit, Complaint> {
     let describe = |&bug: &Bug| Listed {
         name: bug.name(),
         id: bug.id(),
@@ -65,7 +79,7 @@ pub(super) fn bugs(
             let mut text = String::new();
             table(&mut text, &columns, &rows, console.width());
             let program = console.program();
-            text.push_str(&format!("\n  {program} run --bug NAME  # see it found\n"));
+            text.push_str(&format!("\n  {program} run --bug NAME      # see it found\n  {program} bugs measure NAME   # how many runs that takes\n"));
             console.print(&text);
         }
     }

@@ -2,6 +2,7 @@
 
 use super::console::Console;
 use super::crash_points::{self, Bounds};
+use super::hunt::Hunt;
 use super::reporter::Reporter;
 use super::select::{Selected, select};
 use super::settings::settle;
@@ -9,9 +10,7 @@ use super::{Complaint, Format};
 use crate::sweep::{Judged, Runner, Stop, Sweep, bug_names};
 use crate::{Scenario, commit, hunts};
 use squall_api::{Bug, Bugs};
-use squall_ci::{
-    Exit, Extent, FirstSeed, Keep, Layer, MustFind, Sample, Settings, headline, parse_duration,
-};
+use squall_ci::{Exit, Extent, FirstSeed, Keep, Layer, MustFind, Sample, Settings, parse_duration};
 use squall_reports::{Hunted, Started, Totals};
 use std::ops::ControlFlow;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -183,45 +182,25 @@ fn hunt(
     stop: &Stop,
     reporter: &mut Reporter<'_, '_>,
 ) -> Result<(), Complaint> {
-    let words: Vec<String> = hunts::scenarios(bug).iter().map(|s| (*s).into()).collect();
-    let selected = select(&words, &[])?;
-    let scenarios: Vec<Scenario> = selected.into_iter().map(|s| s.scenario).collect();
-    let sweep = Sweep {
-        scenarios: &scenarios,
-        first_seed: 1,
-        extent: Extent::Seeds(settings.hunt_seeds),
-        bugs: Bugs::NONE.with(bug),
-        jobs: jobs(settings.jobs),
-        check_determinism: Sample::NONE,
-        record_all: false,
-    };
     reporter.next_sweep(None);
-    let mut runs = 0;
-    let mut look = |judged: Judged| {
-        runs += 1;
-        reporter.hunting(&judged);
-        match headline(&judged.summary) {
-            Some(check) if judged.exit == Exit::Violation || judged.exit == Exit::Liveness => {
-                ControlFlow::Break((judged.summary.clone(), check.name.clone()))
-            }
-            _ => ControlFlow::Continue(()),
-        }
+    let hunt = Hunt {
+        bug,
+        first_seed: 1,
+        seeds: settings.hunt_seeds,
+        jobs: jobs(settings.jobs),
     };
-    let found = match hunts::needs_crash_points(bug) {
-        true => crash_points::hunt(&sweep, runner, stop, look),
-        false => sweep.go(runner, stop, &mut look),
-    };
-    if found.is_none() && stop.raised() {
+    let prey = hunt.go(runner, stop, |judged| reporter.hunting(judged))?;
+    if prey.found.is_none() && stop.raised() {
         return Ok(());
     }
-    let (scenario, seed, check) = match found {
-        Some((summary, check)) => (summary.scenario, Some(summary.seed), Some(check)),
-        None => (words.join(", "), None, None),
+    let (scenario, seed, check) = match prey.found {
+        Some((scenario, seed, check)) => (scenario, Some(seed), Some(check)),
+        None => (hunts::scenarios(bug).join(", "), None, None),
     };
     reporter.hunted(Hunted {
         bug: bug.name().into(),
         scenario,
-        runs,
+        runs: prey.runs,
         seed,
         check,
     });

@@ -1,0 +1,229 @@
+//! `squall bugs measure`: after how many runs each planted bug is found.
+
+use super::super::console::Console;
+use super::super::hunt::{Hunt, Prey};
+use super::super::run::{bug, jobs, planted};
+use super::super::{Complaint, Format};
+use crate::hunts;
+use crate::sweep::{Runner, Stop};
+use serde::Serialize;
+use squall_api::Bug;
+use squall_ci::Exit;
+use squall_reports::{Column, table};
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+/// First seeds of two starts are so far apart.
+const BETWEEN_STARTS: u64 = 1_000_000;
+
+#[derive(Debug, clap::Args)]
+pub(in super::super) struct MeasureArgs {
+    /// Which bugs; all that a scenario is known to find if none is named
+    #[arg(value_name = "NAME", value_parser = bug)]
+    bugs: Vec<Bug>,
+
+    /// How many times to look for each, with seeds that nobody else uses
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    starts: u64,
+
+    /// How many seeds to look through at most, each time
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..=BETWEEN_STARTS))]
+    seeds: u64,
+
+    /// Worker threads; 0 means one for each core. The result does not depend on it
+    #[arg(long, short, value_name = "N", default_value_t = 0)]
+    jobs: usize,
+
+    /// Write the table as Markdown, too, in place of what the file held
+    #[arg(long, value_name = "FILE")]
+    write: Option<PathBuf>,
+}
+
+/// How fast one bug was found.
+#[derive(Debug, Serialize)]
+struct Measured {
+    bug: &'static str,
+    id: &'static str,
+    scenarios: &'static [&'static str],
+    /// The checks that found it.
+    checks: Vec<String>,
+    starts: u64,
+    found: u64,
+    /// Of the starts; those that found nothing count as longer than any other.
+    /// `None` if that is the median.
+    median_runs: Option<u64>,
+    most_runs: u64,
+}
+
+pub(super) fn measure(
+    args: &MeasureArgs,
+    format: Format,
+    runner: &impl Runner,
+    console: &mut Console<'_>,
+    stop: &Stop,
+) -> Result<Exit, Complaint> {
+    let hunted = |bug: &Bug| !hunts::scenarios(*bug).is_empty();
+    let bugs: Vec<Bug> = match args.bugs.is_empty() {
+        true => Bug::ALL.iter().copied().filter(hunted).collect(),
+        false => args.bugs.clone(),
+    };
+    planted(&bugs)?;
+    if let Some(none) = bugs.iter().find(|bug| !hunted(bug)) {
+        return Err(Complaint::usage(format!(
+            "no scenario is known to find {}: name one with `run SCENARIO --bug {0}`",
+            none.name()
+        )));
+    }
+    let mut all = Vec::new();
+    for bug in bugs {
+        let mut prey = Vec::new();
+        for start in 0..args.starts {
+            let hunt = Hunt {
+                bug,
+                first_seed: 1 + start * BETWEEN_STARTS,
+                seeds: args.seeds,
+                jobs: jobs(args.jobs),
+            };
+            prey.push(hunt.go(runner, stop, |_| {})?);
+            if stop.raised() {
+                return Ok(Exit::Interrupted);
+            }
+        }
+        all.push(sum_up(bug, &prey));
+    }
+    match format {
+        Format::Json => console.json(&all)?,
+        Format::Human => {
+            let columns = [
+                Column::left("bug"),
+                Column::right("found"),
+                Column::right("runs, median"),
+                Column::right("most"),
+                Column::left("scenario"),
+                Column::left("found by").wrapping(),
+            ];
+            let rows: Vec<Vec<String>> = all.iter().map(human).collect();
+            let mut text = String::new();
+            table(&mut text, &columns, &rows, console.width());
+            console.print(&text);
+        }
+    }
+    if let Some(file) = &args.write {
+        std::fs::write(file, markdown(args, &all))
+            .map_err(|e| Complaint::usage(format!("{} cannot be written: {e}", file.display())))?;
+    }
+    Ok(match all.iter().all(|m| m.found == m.starts) {
+        true => Exit::Pass,
+        false => Exit::NotHit,
+    })
+}
+
+fn sum_up(bug: Bug, prey: &[Prey]) -> Measured {
+    let found: Vec<&(String, u64, String)> = prey.iter().filter_map(|p| p.found.as_ref()).collect();
+    let checks: BTreeSet<String> = found.iter().map(|(_, _, check)| check.clone()).collect();
+    let mut runs: Vec<Option<u64>> = (prey.iter())
+        .map(|p| p.found.as_ref().map(|_| p.runs))
+        .collect();
+    // What was never found stands last.
+    runs.sort_unstable_by_key(|runs| runs.unwrap_or(u64::MAX));
+    Measured {
+        bug: bug.name(),
+        id: bug.id(),
+        scenarios: hunts::scenarios(bug),
+        checks: checks.into_iter().collect(),
+        starts: prey.len() as u64,
+        found: found.len() as u64,
+        median_runs: runs.get((prey.len() - 1) / 2).copied().flatten(),
+        most_runs: prey.iter().map(|p| p.runs).max().unwrap_or(0),
+    }
+}
+
+fn runs(measured: &Measured) -> String {
+    measured
+        .median_runs
+        .map_or_else(|| "never".into(), |runs| runs.to_string())
+}
+
+fn human(m: &Measured) -> Vec<String> {
+    vec![
+        m.bug.into(),
+        format!("{} of {}", m.found, m.starts),
+        runs(m),
+        m.most_runs.to_string(),
+        m.scenarios.join(", "),
+        m.checks.join(", "),
+    ]
+}
+
+fn markdown(args: &MeasureArgs, all: &[Measured]) -> String {
+    let mut out = String::new();
+    let starts = args.starts;
+    let found = all.iter().filter(|m| m.found == m.starts).count();
+    let _ = write!(
+        out,
+        "# Track record\n\nHow many runs it takes to find each planted bug, written by `squall bugs measure --write`. Each was\n\
+         looked for from {starts} first seeds, at most {} seeds each time; the median counts a start that found\n\
+         nothing as longer than any other. {found} of {} bugs were found from every start.\n\n\
+         | bug | id | scenario | runs, median | most | found | by |\n|---|---|---|---:|---:|---:|---|\n",
+        args.seeds,
+        all.len()
+    );
+    for m in all {
+        let _ = writeln!(
+            out,
+            "| {} | {} | {} | {} | {} | {} of {} | {} |",
+            m.bug,
+            m.id,
+            m.scenarios.join(", "),
+            runs(m),
+            m.most_runs,
+            m.found,
+            m.starts,
+            m.checks.join(", ")
+        );
+    }
+    let unhunted: Vec<Bug> = (Bug::ALL.iter().copied())
+        .filter(|bug| hunts::scenarios(*bug).is_empty())
+        .collect();
+    if !unhunted.is_empty() {
+        out.push_str(
+            "\nNo scenario is known to find these; schedules and golden tests of the store's own crates do, or\n\
+             `scenarios/src/hunts.rs` says why nothing does:\n\n",
+        );
+        for bug in unhunted {
+            let _ = writeln!(out, "* {} ({}): {}", bug.name(), bug.id(), bug.about());
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prey(runs: u64, found: bool) -> Prey {
+        Prey {
+            runs,
+            found: found.then(|| ("one".into(), runs, "linearizable".into())),
+        }
+    }
+
+    #[test]
+    fn a_start_that_found_nothing_is_longer_than_any_other() {
+        let median = |prey: &[Prey]| sum_up(Bug::ForgetVote, prey).median_runs;
+        assert_eq!(median(&[prey(3, true)]), Some(3));
+        assert_eq!(
+            median(&[prey(9, true), prey(1, true), prey(4, true)]),
+            Some(4)
+        );
+        assert_eq!(
+            median(&[prey(5, false), prey(7, true), prey(2, true)]),
+            Some(7)
+        );
+        assert_eq!(
+            median(&[prey(5, false), prey(5, false), prey(2, true)]),
+            None
+        );
+    }
+}
