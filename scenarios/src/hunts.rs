@@ -38,6 +38,25 @@ pub const fn scenarios(bug: Bug) -> &'static [&'static str] {
         | Bug::RemovedLeaderStays
         | Bug::SnapshotForgetsLearners
         | Bug::TwoConfChanges => &[],
+        // No workload watches yet; the store's own tests cover these.
+        Bug::CancelIgnoresZero
+        | Bug::CancelKeepsWatcher
+        | Bug::CompactedUnnamed
+        | Bug::DropDeleteAtCompaction
+        | Bug::EventsBeforeBacklog
+        | Bug::InstallForgetsWatchers
+        | Bug::InstallReplaysWatches
+        | Bug::InstallResetsFuture
+        | Bug::KeyWatchedAsRange
+        | Bug::PrevKvIsNew
+        | Bug::ProgressWhileBehind
+        | Bug::RepeatWhenFull
+        | Bug::SkipCompactedEvents
+        | Bug::SplitRevisions
+        | Bug::SwapFilters
+        | Bug::UnboundedWatchWindow
+        | Bug::WatchFromNowReplays
+        | Bug::WatchSurvivesMinority => &[],
         Bug::ForgetVote => &["election-storm"],
         Bug::LeaseOutlivesBound => &["read-leases"],
         Bug::SnapshotAheadOfIndex => &["lagging-follower-snapshot"],

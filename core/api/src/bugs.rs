@@ -42,8 +42,14 @@ bugs! {
         "the leader answers the client on its own append, without a quorum";
     ApplyOnAppend R39 "apply-on-append"
         "entries are applied once they are in the log, committed or not";
+    CancelIgnoresZero V12 "cancel-ignores-zero"
+        "watch 0 cannot be canceled, as if its id were not set";
+    CancelKeepsWatcher V10 "cancel-keeps-watcher"
+        "a canceled watch goes on";
     CommitOldTerm R01 "commit-old-term"
         "a leader commits entries of earlier terms by counting who has them";
+    CompactedUnnamed V17 "compacted-unnamed"
+        "a watch that is canceled because of compaction is not told up to where";
     CountOldVotes R38 "count-old-votes"
         "a candidate counts votes that were given to it in an earlier term";
     CountOwnBeforeFsync R07 "count-own-before-fsync"
@@ -54,8 +60,12 @@ bugs! {
         "repairing a torn log cuts off an intact record, too";
     CutRotAsTornTail W17 "cut-rot-as-torn-tail"
         "a damaged record in the middle of the log is cut off, as if it were a torn tail";
+    DropDeleteAtCompaction V04 "drop-delete-at-compaction"
+        "a watch from the compacted revision on is not told of what was deleted at it";
     EarlyConfChange M01 "early-conf-change"
         "a new leader changes the membership while a change of an earlier term waits in its log";
+    EventsBeforeBacklog V15 "events-before-backlog"
+        "a watcher that lags is told of new changes before the older ones";
     ForgetVote R02 "forget-vote"
         "a member forgets over a restart for whom it voted";
     HalfQuorum R14 "half-quorum"
@@ -66,14 +76,26 @@ bugs! {
         "a write of the log that found the disk full is taken for done";
     IgnorePrevTerm R10 "ignore-prev-term"
         "a follower appends after an entry of another term than the leader's";
+    InstallForgetsWatchers S07 "install-forgets-watchers"
+        "watchers are not told of what a snapshot brought";
+    InstallReplaysWatches V02 "install-replays-watches"
+        "a snapshot makes every watcher begin again where it once began";
+    InstallResetsFuture V05 "install-resets-future"
+        "a snapshot makes a watch of the future begin now";
     KeepConflict R09 "keep-conflict"
         "a follower keeps its own entries where the leader's differ";
+    KeyWatchedAsRange V13 "key-watched-as-range"
+        "who watches one key is told of all keys behind it, too";
     LearnerCounts R15 "learner-counts"
         "a learner's acknowledgement counts";
     LeaseOutlivesBound R19 "lease-outlives-bound"
         "a leader reads under its lease for as long as it believes to lead, whatever its clock says";
     OpenUnguarded W23 "open-unguarded"
         "a database that lost synced writes makes the member panic";
+    PrevKvIsNew V08 "prev-kv-is-new"
+        "the previous value in an event is the new one";
+    ProgressWhileBehind V01 "progress-while-behind"
+        "progress is confirmed while a watcher of the stream lags";
     ReadBeforeApplied R20 "read-before-applied"
         "a read is served before the state machine has come to its index";
     ReadBeforeFirstCommit R17 "read-before-first-commit"
@@ -86,18 +108,28 @@ bugs! {
         "after a failed fsync the next process goes on with the same files";
     RepeatForward R34 "repeat-forward"
         "a forwarded proposal that the network repeats is appended twice";
+    RepeatWhenFull V06 "repeat-when-full"
+        "a watcher whose client is slow is told the last events twice";
     RestartLogBeforeInstall W10 "restart-log-before-install"
         "the log restarts behind a snapshot that is not installed yet";
+    SkipCompactedEvents V03 "skip-compacted-events"
+        "a watcher that compaction overtook goes on behind the gap";
     SnapshotAheadOfIndex S01 "snapshot-ahead-of-index"
         "a snapshot holds more than the index that it claims";
     SnapshotForgetsLearners R25 "snapshot-forgets-learners"
         "a snapshot's learners are lost when it is installed";
+    SplitRevisions V07 "split-revisions"
+        "the events of one revision come in several responses";
     StuckProbe R32 "stuck-probe"
         "a follower whose probe was lost is never sent anything again";
+    SwapFilters V09 "swap-filters"
+        "who wants no puts is told of no deletes, and the other way round";
     TruncateOnAppend R08 "truncate-on-append"
         "a follower cuts its log off after each append, also where the entries match";
     TwoConfChanges M02 "two-conf-changes"
         "a leader changes the membership while another change is under way";
+    UnboundedWatchWindow V26 "unbounded-watch-window"
+        "responses pile up without bound for a client that does not take them";
     UncheckedRecords W05 "unchecked-records"
         "records of the log are read without looking at their checksums";
     UnconfirmedRead R16 "unconfirmed-read"
@@ -114,6 +146,10 @@ bugs! {
         "logs are compared by their length alone when a vote is asked for";
     VoteShorterLog R04 "vote-shorter-log"
         "a vote is granted to a candidate whose log is behind";
+    WatchFromNowReplays V18 "watch-from-now-replays"
+        "a watch without a revision is told all history";
+    WatchSurvivesMinority V19 "watch-survives-minority"
+        "a watch that requires a leader goes on without one";
 }
 
 impl Bug {

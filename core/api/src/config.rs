@@ -46,8 +46,13 @@ pub struct Config {
     pub backend_cache_bytes: usize,
     /// Operations allowed in a transaction, as etcd's `--max-txn-ops`.
     pub max_txn_ops: usize,
-    /// Bytes allowed in a request, as etcd's `--max-request-bytes`.
+    /// Bytes allowed in a request, as etcd's `--max-request-bytes`. A watch that
+    /// asks for fragments gets them no larger than that.
     pub max_request_bytes: usize,
+    /// Responses of one watch stream that may wait for the client to take them.
+    pub watch_window: u32,
+    /// How often a watch that asks for it is told how far it is.
+    pub watch_progress_interval: u64,
 }
 
 impl Config {
@@ -72,6 +77,8 @@ impl Config {
             backend_cache_bytes: 1 << 20,
             max_txn_ops: 128,
             max_request_bytes: 3 << 19,
+            watch_window: 128,
+            watch_progress_interval: 600_000_000_000,
         }
     }
 
@@ -102,6 +109,11 @@ impl Config {
         }
         if self.snapshot_entries == 0 || self.backend_commit_entries == 0 {
             return Err(ConfigError("batch sizes must not be 0".into()));
+        }
+        if self.watch_window == 0 || self.watch_progress_interval == 0 {
+            return Err(ConfigError(
+                "a watch needs a window and an interval above 0".into(),
+            ));
         }
         Ok(())
     }

@@ -70,5 +70,5 @@ pub mod pb {
         include!(concat!(env!("OUT_DIR"), "/squall.rs"));
     }
     pub use etcdserverpb::*;
-    pub use mvccpb::{Event, KeyValue};
+    pub use mvccpb::{Event, KeyValue, event};
 }

@@ -75,6 +75,14 @@ pub enum Input {
         /// The message, of the same kind as the one that began the call.
         req: Request,
     },
+    /// The client's connection took this many answers of a call that is a
+    /// stream. To the apply lane, which lets only so many wait for it.
+    Taken {
+        /// The call.
+        id: ReqId,
+        /// How many more than it was told of before.
+        answers: u32,
+    },
     /// The client has given up this call; its connection may go on. To the
     /// apply lane, which need not answer it any more.
     Cancel(ReqId),

@@ -32,6 +32,10 @@ impl Client {
     /// `Unavailable` when the member ends first: the call may have had its
     /// effect, or may have it yet.
     pub async fn call(&self, request: Request) -> Result<Response, Status> {
+        if matches!(request, Request::Watch(_)) {
+            let message = "a watch has no single answer: this edge serves no streams";
+            return Err(Status::new(Code::Unimplemented, message));
+        }
         let (id, answer) = self.replies.expect();
         let input = Input::Request {
             id,

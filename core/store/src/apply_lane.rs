@@ -2,6 +2,7 @@
 
 mod compaction;
 mod members;
+mod watch;
 
 use crate::backend::guard::guarded;
 use crate::backend::{Backend, open_error};
@@ -15,6 +16,7 @@ use crate::range::range;
 use crate::reads::{Query, Read, Reads};
 use crate::rows::Rows;
 use crate::waiting::Waiting;
+use crate::watch::Hub;
 use crate::{snapshot, txn};
 use compaction::Compacting;
 use prost::Message as _;
@@ -27,7 +29,7 @@ use squall_api::pb::{
 };
 use squall_api::{
     Bug, Bugs, ClusterRequest, ClusterResponse, Config, Effect, Effects, Env, Fatal, Input,
-    LaneMsg, Machine, Now, OpenError, ReqId, Request, Response, SessionId, Status, View,
+    LaneMsg, Machine, Metadata, Now, OpenError, ReqId, Request, Response, SessionId, Status, View,
 };
 use squall_raft::{LogBase, decode_conf_change, is_conf_change};
 use xxhash_rust::xxh3::xxh3_64;
@@ -69,6 +71,9 @@ pub struct ApplyLane {
     compacting: Compacting,
     waiting: Waiting,
     reads: Reads,
+    hub: Hub,
+    /// Since when nobody is known to lead.
+    leaderless_since: Option<u64>,
     /// The member was removed, and ends at this time: until then it tells
     /// others what it knows to be committed.
     removed: Option<u64>,
@@ -78,7 +83,7 @@ pub struct ApplyLane {
 impl ApplyLane {
     /// Opens the member's backend, or creates it. The second part says up to
     /// which entry its effects are durable: the log goes on from there.
-    pub fn open(env: &Env, _now: Now) -> Result<(ApplyLane, LogBase), OpenError> {
+    pub fn open(env: &Env, now: Now) -> Result<(ApplyLane, LogBase), OpenError> {
         env.cfg.validate()?;
         let opening = || {
             let (backend, meta) = Backend::open(env)?;
@@ -116,6 +121,8 @@ impl ApplyLane {
             known_commit: meta.index,
             waiting: Waiting::default(),
             reads: Reads::default(),
+            hub: Hub::new(&env.cfg, env.bugs),
+            leaderless_since: Some(now.mono),
             scratch: Vec::new(),
             removed: meta.membership.was_removed(env.cfg.id).then_some(0),
             meta,
@@ -156,6 +163,10 @@ impl ApplyLane {
             LaneMsg::Leader { term, leader } => {
                 self.term = term;
                 self.leader = leader;
+                self.leaderless_since = match leader {
+                    0 => self.leaderless_since.or(Some(now.mono)),
+                    _ => None,
+                };
                 Ok(())
             }
             LaneMsg::Propose { .. }
@@ -175,9 +186,14 @@ impl ApplyLane {
         now: Now,
         id: ReqId,
         session: SessionId,
+        meta: Metadata,
         req: Request,
         fx: &mut Effects,
     ) -> Result<(), Fatal> {
+        if meta.require_leader && self.leader == 0 {
+            reply(id, Err(Refusal::NoLeader.status()), fx);
+            return Ok(());
+        }
         if let Err(refusal) = check(&req, self.cfg.max_txn_ops) {
             reply(id, Err(refusal.status()), fx);
             return Ok(());
@@ -216,8 +232,11 @@ impl ApplyLane {
             Request::DeleteRange(req) => Command::DeleteRange(req),
             Request::Txn(req) => Command::Txn(req),
             Request::Compact(req) => Command::Compaction(req),
-            Request::Watch(_)
-            | Request::Lease(_)
+            Request::Watch(first) => {
+                self.open_watch(now, id, session, meta, first, fx);
+                return Ok(());
+            }
+            Request::Lease(_)
             | Request::Auth(_)
             | Request::Maintenance(_)
             | Request::Lock(_)
@@ -341,7 +360,8 @@ impl ApplyLane {
         self.scratch.extend(self.meta.state.to_le_bytes());
         self.scratch.extend(entry.index.to_le_bytes());
         let (revision, changes) = self.store.end_txn();
-        for change in changes {
+        let changes = changes.to_vec();
+        for change in &changes {
             self.scratch.extend(change.revision.as_bytes());
             self.scratch.extend(&change.value[..]);
         }
@@ -370,6 +390,7 @@ impl ApplyLane {
             }));
             self.note_removal(now, fx);
         }
+        self.publish(&changes, fx)?;
         match result {
             Some(Ok(response)) if answers_when_removed => {
                 if let Some(req) = self.waiting.proposer(proposal) {
@@ -429,6 +450,7 @@ impl ApplyLane {
         self.store
             .replace(&contents.changes, &contents.rows, &meta)?;
         self.rows = Rows::of(contents.rows);
+        self.hub.installed(self.meta.revision, &self.store);
         self.meta = meta;
         self.claimed = None;
         self.known_commit = self.known_commit.max(self.meta.index);
@@ -530,6 +552,7 @@ impl ApplyLane {
         while let Some(req) = self.waiting.take_any() {
             reply(req, Err(Refusal::Stopped.status()), fx);
         }
+        self.end_watches(fx);
         if self.uncommitted > 0 {
             self.commit(fx)?;
         }
@@ -549,14 +572,28 @@ impl Machine for ApplyLane {
             Input::Stop => return self.end(Fatal::Stopped, fx),
             Input::Lane(msg) => self.lane_msg(now, msg, fx)?,
             Input::Request {
-                id, session, req, ..
-            } => self.request(now, id, session, req, fx)?,
-            Input::Cancel(id) => drop(self.waiting.take(id)),
-            // No call that this member answers is a stream.
+                id,
+                session,
+                meta,
+                req,
+            } => self.request(now, id, session, meta, req, fx)?,
+            Input::Cancel(id) => {
+                self.waiting.take(id);
+                self.hub.end(id);
+            }
+            Input::Message {
+                id,
+                req: Request::Watch(message),
+            } => self.watch_message(now, id, message, fx),
+            // No other call that this member answers is a stream.
             Input::Message { .. } => {}
-            // Nor is there any that it asks another to answer.
+            Input::Taken { id, answers } => self.hub.taken(id, answers),
+            // There is no call that it asks another to answer.
             Input::Peer(_) => {}
-            Input::Closed(session) => self.waiting.close(session),
+            Input::Closed(session) => {
+                self.waiting.close(session);
+                self.hub.close(session);
+            }
             Input::Unreachable(_) | Input::Synced { .. } => {
                 unreachable!("an input of the Raft lane was given to the apply lane: {input:?}")
             }
@@ -565,6 +602,7 @@ impl Machine for ApplyLane {
             reply(req, Err(Refusal::TimedOut.status()), fx);
         }
         self.ask(now, fx);
+        self.serve_watches(now, fx)?;
         if self.removed.is_some_and(|at| at <= now.mono) {
             return self.end(Fatal::Removed, fx);
         }
@@ -583,6 +621,7 @@ impl Machine for ApplyLane {
             self.compacting.deadline(),
             self.waiting.deadline(),
             self.reads.deadline(),
+            self.watch_deadline(),
             self.removed,
         ]
         .into_iter()

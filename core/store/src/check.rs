@@ -27,11 +27,12 @@ pub(crate) fn check(req: &Request, max_txn_ops: usize) -> Result<(), Refusal> {
             Touched::by(&txn.failure)?;
             Ok(())
         }
-        Request::Compact(_) | Request::HashKv(_) | Request::Status(_) | Request::Cluster(_) => {
-            Ok(())
-        }
-        Request::Watch(_)
-        | Request::Lease(_)
+        Request::Compact(_)
+        | Request::HashKv(_)
+        | Request::Status(_)
+        | Request::Cluster(_)
+        | Request::Watch(_) => Ok(()),
+        Request::Lease(_)
         | Request::Auth(_)
         | Request::Maintenance(_)
         | Request::Lock(_)

@@ -27,6 +27,7 @@ mod snapshot;
 mod txn;
 mod waiting;
 mod wal;
+mod watch;
 
 pub use apply_lane::{ApplyLane, ETCD_VERSION};
 pub use backend::guard::in_guarded_call;

@@ -25,6 +25,13 @@ pub(crate) struct Change {
     pub(crate) value: Bytes,
 }
 
+impl Change {
+    /// What it wrote.
+    pub(crate) fn decode(&self) -> Result<KeyValue, Fatal> {
+        decode(&self.revision, self.value.clone())
+    }
+}
+
 /// The store.
 #[derive(Debug)]
 pub(crate) struct Mvcc {
@@ -241,36 +248,46 @@ impl Mvcc {
         Ok(())
     }
 
-    /// The changes of the transactions from main revision `from` on, in order:
-    /// whole transactions, and no further one once there are `most` changes. At
-    /// or above the compact revision nothing is missing.
-    #[cfg_attr(not(test), expect(dead_code, reason = "watches read it"))]
-    pub(crate) fn changes_from(&self, from: i64, most: usize) -> Result<Vec<Change>, Fatal> {
+    /// The changes from main revision `from` on, in order: whole transactions, and
+    /// no further one once there are `most` changes or `bytes` of them. At or above
+    /// the compact revision nothing is missing. The second part is the main
+    /// revision that was come to.
+    pub(crate) fn history(
+        &self,
+        from: i64,
+        most: usize,
+        bytes: usize,
+    ) -> Result<(Vec<Change>, i64), Fatal> {
         let first = RevisionKey::new(Revision { main: from, sub: 0 }, false);
         let mut changes: Vec<Change> = Vec::new();
+        let mut found_bytes = 0;
+        let mut through = self.revision;
         let mut add = |revision: RevisionKey, value: &dyn Fn() -> Bytes| {
-            let begins = |last: &Change| last.revision.revision().main < revision.revision().main;
-            if changes.len() >= most && changes.last().is_none_or(begins) {
+            let is_full = changes.len() >= most || found_bytes >= bytes;
+            if is_full
+                && let Some(last) = changes.last()
+                && last.revision.revision().main < revision.revision().main
+            {
+                through = last.revision.revision().main;
                 return false;
             }
             if !self.compaction.dooms(&revision) {
                 let value = value();
+                found_bytes += value.len();
                 changes.push(Change { revision, value });
             }
             true
         };
         let mut goes_on = true;
         self.backend.for_each_from(first.as_bytes(), |key, value| {
-            let revision = RevisionKey::parse(key)
-                .ok_or_else(|| Fatal::Corrupt(format!("{key:02x?} is no revision")))?;
-            goes_on = add(revision, &|| Bytes::copy_from_slice(value));
+            goes_on = add(parse(key)?, &|| Bytes::copy_from_slice(value));
             Ok::<_, Fatal>(goes_on)
         })?;
         let pending = self.pending.partition_point(|c| c.revision < first);
         for change in &self.pending[pending..] {
             goes_on = goes_on && add(change.revision, &|| change.value.clone());
         }
-        Ok(changes)
+        Ok((changes, through))
     }
 
     /// Ends history at main revision `at`: reads below it are refused from now
@@ -353,9 +370,13 @@ impl Mvcc {
     }
 }
 
+fn parse(key: &[u8]) -> Result<RevisionKey, Fatal> {
+    RevisionKey::parse(key)
+        .ok_or_else(|| Fatal::Corrupt(format!("{key:02x?} in the key table is no revision")))
+}
+
 fn restore(index: &mut Index, key: &[u8], value: &[u8], newest: i64) -> Result<(), Fatal> {
-    let revision = RevisionKey::parse(key)
-        .ok_or_else(|| Fatal::Corrupt(format!("{key:02x?} in the key table is no revision")))?;
+    let revision = parse(key)?;
     if revision.revision().main > newest {
         return Err(Fatal::Corrupt(format!(
             "revision {revision:?} is stored, but the store's revision is {newest}"

@@ -136,7 +136,11 @@ impl RaftLane {
                 self.raft.persisted(now.mono, done.seq);
             }
             Input::Lane(msg) => self.lane(now, msg, fx)?,
-            Input::Request { .. } | Input::Message { .. } | Input::Cancel(_) | Input::Closed(_) => {
+            Input::Request { .. }
+            | Input::Message { .. }
+            | Input::Taken { .. }
+            | Input::Cancel(_)
+            | Input::Closed(_) => {
                 unreachable!("an input of the apply lane was given to the Raft lane: {input:?}")
             }
         }

@@ -241,6 +241,7 @@ impl LaneHost {
             Input::Stop
             | Input::Unreachable(_)
             | Input::Lane(_)
+            | Input::Taken { .. }
             | Input::Cancel(_)
             | Input::Closed(_) => return,
         };

@@ -149,10 +149,21 @@ impl Bench {
             .expect("a snapshot was asked for")
     }
 
+    /// Whether the lane asks for a step at this time.
+    pub(super) fn lane_is_due(&self) -> bool {
+        self.lane.deadline().is_some_and(|at| at <= self.now.mono)
+    }
+
     /// Stops the lane cleanly.
     pub(super) fn stop(mut self) {
-        let end = self.step(Input::Stop);
+        self.stop_with_effects();
+    }
+
+    /// Stops the lane cleanly, and shows what it did last.
+    pub(super) fn stop_with_effects(&mut self) -> Vec<Effect> {
+        let end = self.lane.step(self.now, Input::Stop, &mut self.fx);
         assert!(matches!(end, Err(Fatal::Stopped)), "{end:?}");
+        self.fx.drain().map(|(_, effect)| effect).collect()
     }
 }
 
@@ -160,10 +171,9 @@ pub(super) fn replies(effects: &[Effect]) -> Vec<(ReqId, Result<Response, Status
     effects
         .iter()
         .filter_map(|effect| match effect {
-            Effect::Reply { id, result, last } => {
-                assert!(last, "an answer of the KV service comes alone");
-                Some((*id, result.clone()))
-            }
+            Effect::Reply { id, result, last } if *last => Some((*id, result.clone())),
+            // A stream's.
+            Effect::Reply { .. } => None,
             _ => None,
         })
         .collect()

@@ -43,7 +43,12 @@ fn settle(bench: &mut Bench) {
 /// The revisions whose changes are still there, deletions with a mark.
 fn kept(bench: &mut Bench) -> Vec<String> {
     let mut kept = Vec::new();
-    let changes = bench.lane.store().changes_from(0, usize::MAX).unwrap();
+    let changes = bench
+        .lane
+        .store()
+        .history(0, usize::MAX, usize::MAX)
+        .unwrap()
+        .0;
     kept.extend(
         changes
             .iter()
@@ -215,7 +220,12 @@ fn history_is_read_in_whole_transactions_committed_or_not() {
         bench.say(Request::Put(put("a", "4")));
     }
     let from = |first, most| -> Vec<String> {
-        let changes = bench.lane.store().changes_from(first, most).unwrap();
+        let changes = bench
+            .lane
+            .store()
+            .history(first, most, usize::MAX)
+            .unwrap()
+            .0;
         changes
             .iter()
             .map(|c| format!("{:?}", c.revision))

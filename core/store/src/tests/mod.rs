@@ -10,3 +10,4 @@ mod members;
 mod model;
 mod raft_lane;
 mod wal;
+mod watch;

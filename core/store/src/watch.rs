@@ -1,0 +1,620 @@
+//! Watches: who is told about which changes.
+//!
+//! A *synced* watcher has been told everything; it hears of a change when it is
+//! applied. All others *lag*: they are told from history, in batches of whole
+//! revisions, those that are farthest behind first. Who has no room for a
+//! response, because its client does not take them, lags, too, and all that is
+//! kept for it is the revision at which it goes on. So no watcher holds up
+//! another, none misses anything, and the memory that a watcher may take is
+//! bounded: its place in the index, and its share of its stream's window.
+
+mod events;
+mod interest;
+mod stream;
+
+use crate::mvcc::{Change, Mvcc};
+use events::Told;
+use interest::Interest;
+use prost::Message as _;
+use squall_api::pb::watch_request::RequestUnion;
+use squall_api::pb::{Event, ResponseHeader, WatchCreateRequest, WatchRequest, WatchResponse};
+use squall_api::{Bug, Bugs, Config, Fatal, Metadata, ReqId, SessionId};
+use std::collections::{BTreeMap, BTreeSet};
+use stream::{Stream, Watcher};
+
+/// The id in answers that are about no watcher.
+const NO_WATCHER: i64 = -1;
+/// Of how many changes, and of how many bytes, laggards are told in one step.
+const BATCH_CHANGES: usize = 1_000;
+const BATCH_BYTES: usize = 1 << 20;
+
+/// A response, and the stream that it is for. Its header has a revision only.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) stream: ReqId,
+    pub(crate) response: WatchResponse,
+}
+
+/// A watcher's name: its stream, and its id there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct WatcherId {
+    stream: ReqId,
+    id: i64,
+}
+
+impl WatcherId {
+    const MIN: WatcherId = WatcherId {
+        stream: ReqId(0),
+        id: i64::MIN,
+    };
+    const MAX: WatcherId = WatcherId {
+        stream: ReqId(u64::MAX),
+        id: i64::MAX,
+    };
+}
+
+/// All watchers of one member.
+#[derive(Debug)]
+pub(crate) struct Hub {
+    streams: BTreeMap<ReqId, Stream>,
+    synced: Interest,
+    lagging: Interest,
+    /// Those who lag and have room for a response, by what they are to be told
+    /// next.
+    behind: BTreeSet<(i64, WatcherId)>,
+    /// Streams that are to hear of progress, and when.
+    progress: BTreeSet<(u64, ReqId)>,
+    /// How many responses may wait for a stream's client to take them.
+    window: u32,
+    progress_interval: u64,
+    /// A response that may be fragmented is not to be longer.
+    fragment_bytes: usize,
+    bugs: Bugs,
+}
+
+impl Hub {
+    pub(crate) fn new(cfg: &Config, bugs: Bugs) -> Hub {
+        Hub {
+            streams: BTreeMap::new(),
+            synced: Interest::default(),
+            lagging: Interest::default(),
+            behind: BTreeSet::new(),
+            progress: BTreeSet::new(),
+            window: match bugs.has(Bug::UnboundedWatchWindow) {
+                true => u32::MAX,
+                false => cfg.watch_window,
+            },
+            progress_interval: cfg.watch_progress_interval,
+            fragment_bytes: cfg.max_request_bytes,
+            bugs,
+        }
+    }
+
+    // --- what clients do ---
+
+    /// A client opens a stream.
+    pub(crate) fn open(&mut self, stream: ReqId, session: SessionId, meta: Metadata) {
+        self.streams.insert(stream, Stream::new(session, meta));
+    }
+
+    /// A message on a stream.
+    pub(crate) fn message(
+        &mut self,
+        now: u64,
+        store: &Mvcc,
+        stream: ReqId,
+        message: WatchRequest,
+        out: &mut Vec<Said>,
+    ) {
+        if !self.streams.contains_key(&stream) {
+            return;
+        }
+        match message.request_union {
+            Some(RequestUnion::CreateRequest(create)) => {
+                self.create(now, store, stream, &create, out);
+            }
+            Some(RequestUnion::CancelRequest(cancel)) => {
+                let id = cancel.watch_id;
+                self.cancel(store, WatcherId { stream, id }, out);
+            }
+            Some(RequestUnion::ProgressRequest(_)) => self.ask_progress(store, stream, out),
+            // As etcd does: a message that says nothing is no error.
+            None => {}
+        }
+    }
+
+    /// The client's connection took this many responses of the stream.
+    pub(crate) fn taken(&mut self, stream: ReqId, responses: u32) {
+        let Some(state) = self.streams.get_mut(&stream) else {
+            return;
+        };
+        let was_full = state.untaken >= self.window;
+        state.untaken = state.untaken.saturating_sub(responses);
+        if was_full && state.untaken < self.window {
+            for (&id, watcher) in &state.watchers {
+                if !watcher.is_synced {
+                    self.behind.insert((watcher.next, WatcherId { stream, id }));
+                }
+            }
+        }
+    }
+
+    /// The stream has ended.
+    pub(crate) fn end(&mut self, stream: ReqId) {
+        let Some(state) = self.streams.get(&stream) else {
+            return;
+        };
+        if let Some(at) = state.progress_due {
+            self.progress.remove(&(at, stream));
+        }
+        for id in state.watchers.keys().copied().collect::<Vec<_>>() {
+            self.remove(WatcherId { stream, id });
+        }
+        self.streams.remove(&stream);
+    }
+
+    /// A connection has ended, and its streams with it.
+    pub(crate) fn close(&mut self, session: SessionId) {
+        for stream in self.streams_with(|state| state.session == session) {
+            self.end(stream);
+        }
+    }
+
+    // --- what happens to the store ---
+
+    /// One transaction was applied, with these changes.
+    pub(crate) fn publish(
+        &mut self,
+        store: &Mvcc,
+        changes: &[Change],
+        out: &mut Vec<Said>,
+    ) -> Result<(), Fatal> {
+        if self.streams.is_empty() || changes.is_empty() {
+            return Ok(());
+        }
+        let mut told = Vec::with_capacity(changes.len());
+        for change in changes {
+            told.push(Told::new(change)?);
+        }
+        let for_whom = interested(&self.synced, &told);
+        self.tell(store, &mut told, for_whom, out)?;
+        if self.bugs.has(Bug::EventsBeforeBacklog) {
+            let for_whom = interested(&self.lagging, &told);
+            self.tell(store, &mut told, for_whom, out)?;
+        }
+        Ok(())
+    }
+
+    /// A snapshot replaced the store, whose revision was `before`: who had been
+    /// told everything up to there goes on from there.
+    pub(crate) fn installed(&mut self, before: i64, store: &Mvcc) {
+        if self.bugs.has(Bug::InstallForgetsWatchers) {
+            return;
+        }
+        let now = store.current_revision();
+        let all: Vec<WatcherId> = self.all().collect();
+        for id in all {
+            let watcher = self.watcher(id);
+            if !watcher.is_synced {
+                continue;
+            }
+            let next = watcher.next.max(before + 1);
+            let next = match () {
+                () if self.bugs.has(Bug::InstallReplaysWatches) => self.watcher(id).began,
+                () if self.bugs.has(Bug::InstallResetsFuture) => before + 1,
+                () => next,
+            };
+            if next <= now {
+                self.lag(id, next);
+            }
+        }
+    }
+
+    /// Tells those who lag and have room about the next batch of history.
+    pub(crate) fn catch_up(&mut self, store: &Mvcc, out: &mut Vec<Said>) -> Result<(), Fatal> {
+        self.cancel_compacted(store, out);
+        let Some(&(from, _)) = self.behind.first() else {
+            return Ok(());
+        };
+        let (changes, through) = store.history(from, BATCH_CHANGES, BATCH_BYTES)?;
+        let mut told = Vec::with_capacity(changes.len());
+        for change in &changes {
+            told.push(Told::new(change)?);
+        }
+        let upto = (through, WatcherId::MAX);
+        let all: Vec<_> = self.behind.range(..=upto).copied().collect();
+        let for_whom = interested(&self.lagging, &told);
+        let skipped = self.tell(store, &mut told, for_whom, out)?;
+        for (next, id) in all {
+            if skipped.contains(&id) {
+                continue;
+            }
+            self.behind.remove(&(next, id));
+            self.watcher(id).next = through + 1;
+            if through >= store.current_revision() {
+                self.sync(id);
+            } else if self.has_room(id.stream) {
+                self.behind.insert((through + 1, id));
+            }
+        }
+        Ok(())
+    }
+
+    // --- time ---
+
+    /// Tells of progress whom it is due to.
+    pub(crate) fn tick(&mut self, now: u64, store: &Mvcc, out: &mut Vec<Said>) {
+        while let Some(&(at, stream)) = self.progress.first()
+            && at <= now
+        {
+            self.progress.remove(&(at, stream));
+            let next = now.saturating_add(self.progress_interval);
+            self.progress.insert((next, stream));
+            let state = self.stream(stream);
+            state.progress_due = Some(next);
+            for id in state.watchers.keys().copied().collect::<Vec<_>>() {
+                self.tick_watcher(store, WatcherId { stream, id }, out);
+            }
+        }
+    }
+
+    /// When [`tick`](Hub::tick) or [`catch_up`](Hub::catch_up) has something to
+    /// do; 0 is at once.
+    pub(crate) fn deadline(&self) -> Option<u64> {
+        match self.behind.is_empty() {
+            false => Some(0),
+            true => self.progress.first().map(|(at, _)| *at),
+        }
+    }
+
+    /// Whether any stream has to end while there is no leader.
+    pub(crate) fn needs_leader(&self) -> bool {
+        self.streams.values().any(|state| state.meta.require_leader)
+    }
+
+    /// Ends the streams that require a leader, and names them.
+    pub(crate) fn end_leaderless(&mut self) -> Vec<ReqId> {
+        let gone = self.streams_with(|state| state.meta.require_leader);
+        gone.iter().for_each(|stream| self.end(*stream));
+        gone
+    }
+
+    /// Ends all streams, and names them.
+    pub(crate) fn end_all(&mut self) -> Vec<ReqId> {
+        let all = self.streams_with(|_| true);
+        all.iter().for_each(|stream| self.end(*stream));
+        all
+    }
+
+    // --- one watcher ---
+
+    fn create(
+        &mut self,
+        now: u64,
+        store: &Mvcc,
+        stream: ReqId,
+        create: &WatchCreateRequest,
+        out: &mut Vec<Said>,
+    ) {
+        let revision = store.current_revision();
+        let refused = |reason: &str| WatchResponse {
+            header: header(revision),
+            watch_id: NO_WATCHER,
+            created: true,
+            canceled: true,
+            cancel_reason: reason.into(),
+            ..WatchResponse::default()
+        };
+        let next = match create.start_revision {
+            0 if self.bugs.has(Bug::WatchFromNowReplays) => 1,
+            0 => revision + 1,
+            start => start,
+        };
+        if next < 0 {
+            let why = refused("mvcc: required revision has been compacted");
+            return self.say(stream, why, out);
+        }
+        let Some(mut watcher) = Watcher::new(create, next) else {
+            return self.say(stream, refused("mvcc: watcher range is empty"), out);
+        };
+        if self.bugs.has(Bug::KeyWatchedAsRange)
+            && let interest::Watched::One(key) = &watcher.watched
+        {
+            watcher.watched = interest::Watched::Range(key.clone(), None);
+        }
+        let Some(id) = self.stream(stream).free_id(create.watch_id) else {
+            let why = "mvcc: duplicate watch ID provided on the WatchStream";
+            return self.say(stream, refused(why), out);
+        };
+        let interval = self.progress_interval;
+        let state = self.stream(stream);
+        if watcher.progress_notify && state.progress_due.is_none() {
+            let due = now.saturating_add(interval);
+            state.progress_due = Some(due);
+            self.progress.insert((due, stream));
+        }
+        let created = WatchResponse {
+            header: header(revision),
+            watch_id: id,
+            created: true,
+            ..WatchResponse::default()
+        };
+        self.say(stream, created, out);
+        let name = WatcherId { stream, id };
+        self.synced.insert(&watcher.watched, name);
+        self.stream(stream).watchers.insert(id, watcher);
+        if next <= revision {
+            self.lag(name, next);
+        }
+    }
+
+    fn cancel(&mut self, store: &Mvcc, id: WatcherId, out: &mut Vec<Said>) {
+        if !self.stream(id.stream).watchers.contains_key(&id.id) {
+            return;
+        }
+        if id.id == 0 && self.bugs.has(Bug::CancelIgnoresZero) {
+            return;
+        }
+        if !self.bugs.has(Bug::CancelKeepsWatcher) {
+            self.remove(id);
+        }
+        let canceled = WatchResponse {
+            header: header(store.current_revision()),
+            watch_id: id.id,
+            canceled: true,
+            ..WatchResponse::default()
+        };
+        self.say(id.stream, canceled, out);
+    }
+
+    /// Cancels whoever would have to be told what is compacted. What was
+    /// changed *at* the compacted revision is still there.
+    fn cancel_compacted(&mut self, store: &Mvcc, out: &mut Vec<Said>) {
+        let compacted = store.compact_revision();
+        while let Some(&(next, id)) = self.behind.first()
+            && next < compacted
+        {
+            if self.bugs.has(Bug::SkipCompactedEvents) {
+                self.behind.remove(&(next, id));
+                self.watcher(id).next = compacted;
+                self.behind.insert((compacted, id));
+                continue;
+            }
+            self.remove(id);
+            let named = !self.bugs.has(Bug::CompactedUnnamed);
+            let canceled = WatchResponse {
+                header: header(store.current_revision()),
+                watch_id: id.id,
+                canceled: true,
+                compact_revision: if named { compacted } else { 0 },
+                ..WatchResponse::default()
+            };
+            self.say(id.stream, canceled, out);
+        }
+    }
+
+    /// Answers for the whole stream, if all of it has been told everything.
+    fn ask_progress(&mut self, store: &Mvcc, stream: ReqId, out: &mut Vec<Said>) {
+        let revision = store.current_revision();
+        let state = &self.streams[&stream];
+        let is_due = |watcher: &Watcher| {
+            self.bugs.has(Bug::ProgressWhileBehind) || is_up_to_date(watcher, revision)
+        };
+        if !state.watchers.is_empty() && state.watchers.values().all(is_due) {
+            let progress = WatchResponse {
+                header: header(revision),
+                watch_id: NO_WATCHER,
+                ..WatchResponse::default()
+            };
+            self.say(stream, progress, out);
+        }
+    }
+
+    fn tick_watcher(&mut self, store: &Mvcc, id: WatcherId, out: &mut Vec<Said>) {
+        let revision = store.current_revision();
+        let has_room = self.has_room(id.stream);
+        let watcher = self.watcher(id);
+        // Events that were sent since tell as much.
+        let was_quiet = std::mem::replace(&mut watcher.is_quiet, true);
+        if watcher.progress_notify && was_quiet && has_room && is_up_to_date(watcher, revision) {
+            let progress = WatchResponse {
+                header: header(revision),
+                watch_id: id.id,
+                ..WatchResponse::default()
+            };
+            self.say(id.stream, progress, out);
+        }
+    }
+
+    /// Tells each watcher in `for_whom` those events that are named there. Who
+    /// has no room lags from the first of them on, and is returned.
+    fn tell(
+        &mut self,
+        store: &Mvcc,
+        told: &mut [Told],
+        for_whom: BTreeMap<WatcherId, Vec<usize>>,
+        out: &mut Vec<Said>,
+    ) -> Result<BTreeSet<WatcherId>, Fatal> {
+        let mut skipped = BTreeSet::new();
+        for (id, which) in for_whom {
+            let has_room = self.has_room(id.stream);
+            let bugs = self.bugs;
+            let watcher = self.watcher(id);
+            let Some(first) = which.iter().find(|&&i| told[i].main >= watcher.next) else {
+                continue;
+            };
+            let first = told[*first].main;
+            let was_synced = watcher.is_synced;
+            if !has_room {
+                skipped.insert(id);
+                if was_synced {
+                    self.lag(id, first);
+                }
+                continue;
+            }
+            let mut events = Vec::new();
+            for i in which {
+                let event = &mut told[i];
+                if event.main < watcher.next
+                    || !watcher.wants(&event.event, bugs.has(Bug::SwapFilters))
+                {
+                    continue;
+                }
+                if bugs.has(Bug::DropDeleteAtCompaction)
+                    && event.main == store.compact_revision()
+                    && event.event.r#type != 0
+                {
+                    continue;
+                }
+                events.push(match watcher.prev_kv {
+                    true => event.with_prev(store, bugs.has(Bug::PrevKvIsNew))?,
+                    false => event.event.clone(),
+                });
+            }
+            if events.is_empty() {
+                continue;
+            }
+            watcher.is_quiet = false;
+            self.send_events(store, id, events, out);
+            if self.bugs.has(Bug::RepeatWhenFull) && was_synced && !self.has_room(id.stream) {
+                self.lag(id, first);
+            }
+        }
+        Ok(skipped)
+    }
+
+    fn send_events(
+        &mut self,
+        store: &Mvcc,
+        id: WatcherId,
+        events: Vec<Event>,
+        out: &mut Vec<Said>,
+    ) {
+        let response = |events, fragment| WatchResponse {
+            header: header(store.current_revision()),
+            watch_id: id.id,
+            events,
+            fragment,
+            ..WatchResponse::default()
+        };
+        if self.bugs.has(Bug::SplitRevisions) {
+            for event in events {
+                self.say(id.stream, response(vec![event], false), out);
+            }
+            return;
+        }
+        if !self.watcher(id).fragment {
+            return self.say(id.stream, response(events, false), out);
+        }
+        let (mut part, mut bytes) = (Vec::new(), 0);
+        for event in events {
+            let len = event.encoded_len();
+            if !part.is_empty() && bytes + len > self.fragment_bytes {
+                let part = std::mem::take(&mut part);
+                self.say(id.stream, response(part, true), out);
+                bytes = 0;
+            }
+            bytes += len;
+            part.push(event);
+        }
+        self.say(id.stream, response(part, false), out);
+    }
+
+    fn say(&mut self, stream: ReqId, response: WatchResponse, out: &mut Vec<Said>) {
+        let window = self.window;
+        let state = self.stream(stream);
+        state.untaken += 1;
+        if state.untaken == window {
+            for (&id, watcher) in &self.streams[&stream].watchers {
+                self.behind
+                    .remove(&(watcher.next, WatcherId { stream, id }));
+            }
+        }
+        out.push(Said { stream, response });
+    }
+
+    /// A watcher has been told everything before `next`, and not what is there.
+    fn lag(&mut self, id: WatcherId, next: i64) {
+        let has_room = self.has_room(id.stream);
+        let state = self.streams.get_mut(&id.stream).expect("it is there");
+        let watcher = state.watchers.get_mut(&id.id).expect("it is there");
+        watcher.next = next;
+        watcher.is_synced = false;
+        self.synced.remove(&watcher.watched, id);
+        self.lagging.insert(&watcher.watched, id);
+        if has_room {
+            self.behind.insert((next, id));
+        }
+    }
+
+    fn sync(&mut self, id: WatcherId) {
+        let state = self.streams.get_mut(&id.stream).expect("it is there");
+        let watcher = state.watchers.get_mut(&id.id).expect("it is there");
+        watcher.is_synced = true;
+        self.lagging.remove(&watcher.watched, id);
+        self.synced.insert(&watcher.watched, id);
+    }
+
+    fn remove(&mut self, id: WatcherId) {
+        let state = self.stream(id.stream);
+        let Some(watcher) = state.watchers.remove(&id.id) else {
+            return;
+        };
+        self.behind.remove(&(watcher.next, id));
+        match watcher.is_synced {
+            true => self.synced.remove(&watcher.watched, id),
+            false => self.lagging.remove(&watcher.watched, id),
+        }
+    }
+
+    // --- looking ---
+
+    fn has_room(&self, stream: ReqId) -> bool {
+        self.streams[&stream].untaken < self.window
+    }
+
+    fn stream(&mut self, stream: ReqId) -> &mut Stream {
+        self.streams.get_mut(&stream).expect("the stream is open")
+    }
+
+    fn watcher(&mut self, id: WatcherId) -> &mut Watcher {
+        let watchers = &mut self.stream(id.stream).watchers;
+        watchers
+            .get_mut(&id.id)
+            .expect("whoever is indexed is there")
+    }
+
+    fn all(&self) -> impl Iterator<Item = WatcherId> + '_ {
+        self.streams.iter().flat_map(|(&stream, state)| {
+            let ids = state.watchers.keys();
+            ids.map(move |&id| WatcherId { stream, id })
+        })
+    }
+
+    fn streams_with(&self, is: impl Fn(&Stream) -> bool) -> Vec<ReqId> {
+        let found = self.streams.iter().filter(|(_, state)| is(state));
+        found.map(|(id, _)| *id).collect()
+    }
+}
+
+/// Whether a watcher was told everything up to `revision`, and could go on from
+/// there without hearing more than it asked for.
+fn is_up_to_date(watcher: &Watcher, revision: i64) -> bool {
+    watcher.is_synced && watcher.next <= revision + 1
+}
+
+/// Who is to hear of which events.
+fn interested(interest: &Interest, told: &[Told]) -> BTreeMap<WatcherId, Vec<usize>> {
+    let mut found: BTreeMap<WatcherId, Vec<usize>> = BTreeMap::new();
+    for (i, event) in told.iter().enumerate() {
+        interest.of(event.key(), |id| found.entry(id).or_default().push(i));
+    }
+    found
+}
+
+fn header(revision: i64) -> Option<ResponseHeader> {
+    Some(ResponseHeader {
+        revision,
+        ..ResponseHeader::default()
+    })
+}
