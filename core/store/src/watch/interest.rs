@@ -16,15 +16,6 @@ pub(super) enum Watched {
     Range(Bytes, Option<Bytes>),
 }
 
-impl Watched {
-    pub(super) fn contains(&self, key: &[u8]) -> bool {
-        match self {
-            Watched::One(only) => key == only,
-            Watched::Range(start, end) => key >= start && ends_after(end, key),
-        }
-    }
-}
-
 /// Watchers by what they watch. Those of single keys are found by the key;
 /// ranges stand in a treap by their starts, in which each node knows the last
 /// end below it.
@@ -179,6 +170,15 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use squall_api::ReqId;
+
+    impl Watched {
+        fn contains(&self, key: &[u8]) -> bool {
+            match self {
+                Watched::One(only) => key == only,
+                Watched::Range(start, end) => key >= start && ends_after(end, key),
+            }
+        }
+    }
 
     fn id(n: usize) -> WatcherId {
         WatcherId {
