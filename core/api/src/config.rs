@@ -53,6 +53,9 @@ pub struct Config {
     pub watch_window: u32,
     /// How often a watch that asks for it is told how far it is.
     pub watch_progress_interval: u64,
+    /// Bytes of history above which nothing more is written, as etcd's
+    /// `--quota-backend-bytes`.
+    pub quota_bytes: u64,
 }
 
 impl Config {
@@ -79,6 +82,7 @@ impl Config {
             max_request_bytes: 3 << 19,
             watch_window: 128,
             watch_progress_interval: 600_000_000_000,
+            quota_bytes: 2 << 30,
         }
     }
 

@@ -121,6 +121,14 @@ pub enum LaneMsg {
         /// Echoed in [`LaneMsg::Readable`] or [`LaneMsg::Refused`].
         ctx: u64,
     },
+    /// Hand leadership over, if this member leads. Refused if it does not, or
+    /// `to` is no voter.
+    MoveLeader {
+        /// Echoed in [`LaneMsg::Refused`].
+        id: u64,
+        /// Who is to lead.
+        to: u64,
+    },
     /// The state machine has come this far.
     Applied {
         /// Index of the last entry applied.
@@ -144,9 +152,9 @@ pub enum LaneMsg {
         /// The commit index when they were asked.
         index: u64,
     },
-    /// A proposal or a read was refused before it left this member.
+    /// A proposal, a transfer or a read was refused before it left this member.
     Refused {
-        /// The proposal's id, or the read's ctx.
+        /// The proposal's or the transfer's id, or the read's ctx.
         id: u64,
     },
     /// A follower needs a snapshot: answer with [`LaneMsg::Snapshot`].

@@ -1,9 +1,12 @@
 //! The apply lane: the state machine, its backend, and the clients' requests.
 
+mod alarms;
 mod compaction;
+mod maintenance;
 mod members;
 mod watch;
 
+use crate::alarms::Alarms;
 use crate::backend::guard::guarded;
 use crate::backend::{Backend, open_error};
 use crate::check::check;
@@ -19,13 +22,15 @@ use crate::waiting::Waiting;
 use crate::watch::Hub;
 use crate::{snapshot, txn};
 use compaction::Compacting;
+use maintenance::Transfer;
 use prost::Message as _;
 use raft_proto::eraftpb::{ConfChangeV2, Entry, Snapshot};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 use squall_api::pb::internal_raft_request::Command;
 use squall_api::pb::{
-    ConfChangeContext, InternalRaftRequest, MemberListResponse, RequestHeader, StatusResponse,
+    AlarmType, ConfChangeContext, InternalRaftRequest, MemberListResponse, RequestHeader,
+    StatusResponse,
 };
 use squall_api::{
     Bug, Bugs, ClusterRequest, ClusterResponse, Config, Effect, Effects, Env, Fatal, Input,
@@ -37,6 +42,10 @@ use xxhash_rust::xxh3::xxh3_64;
 /// The etcd release whose API and behaviour this store follows, as reported by
 /// `Maintenance.Status`.
 pub const ETCD_VERSION: &str = "3.5.21";
+
+/// Writes are refused while this many entries are committed and not applied;
+/// etcd's.
+const MAX_APPLY_GAP: u64 = 5_000;
 
 /// The lane that owns the state.
 ///
@@ -68,6 +77,10 @@ pub struct ApplyLane {
     leader: u64,
     /// Highest index known to be committed.
     known_commit: u64,
+    alarms: Alarms,
+    /// When an alarm was last proposed here.
+    alarm_proposed: Option<u64>,
+    transfers: Vec<Transfer>,
     compacting: Compacting,
     waiting: Waiting,
     reads: Reads,
@@ -105,6 +118,9 @@ impl ApplyLane {
         let mut seed = [0; 32];
         env.rng.clone().fill_bytes(&mut seed);
         let lane = ApplyLane {
+            alarms: Alarms::load(&rows).map_err(open_error)?,
+            alarm_proposed: None,
+            transfers: Vec::new(),
             compacting: Compacting::at_open(store.is_compacting()),
             cfg: env.cfg.clone(),
             store,
@@ -150,6 +166,7 @@ impl ApplyLane {
                 if let Some(req) = self.waiting.take_proposal(id) {
                     reply(req, Err(Refusal::NoLeader.status()), fx);
                 }
+                self.refuse_transfer(id, fx);
                 Ok(())
             }
             LaneMsg::WantSnapshot => {
@@ -167,12 +184,14 @@ impl ApplyLane {
                     0 => self.leaderless_since.or(Some(now.mono)),
                     _ => None,
                 };
+                self.note_leader(leader, fx);
                 Ok(())
             }
             LaneMsg::Propose { .. }
             | LaneMsg::ProposeConfChange { .. }
             | LaneMsg::ConfChangeApplied { .. }
             | LaneMsg::ReadIndex { .. }
+            | LaneMsg::MoveLeader { .. }
             | LaneMsg::Applied { .. }
             | LaneMsg::Snapshot(_)
             | LaneMsg::Installed(_) => {
@@ -228,6 +247,7 @@ impl ApplyLane {
                 self.propose_conf_change(now, id, session, req, fx);
                 return Ok(());
             }
+            Request::Maintenance(req) => return self.maintain(now, id, session, req, fx),
             Request::Put(req) => Command::Put(req),
             Request::DeleteRange(req) => Command::DeleteRange(req),
             Request::Txn(req) => Command::Txn(req),
@@ -236,11 +256,7 @@ impl ApplyLane {
                 self.open_watch(now, id, session, meta, first, fx);
                 return Ok(());
             }
-            Request::Lease(_)
-            | Request::Auth(_)
-            | Request::Maintenance(_)
-            | Request::Lock(_)
-            | Request::Election(_) => {
+            Request::Lease(_) | Request::Auth(_) | Request::Lock(_) | Request::Election(_) => {
                 reply(id, Err(Refusal::Unimplemented.status()), fx);
                 return Ok(());
             }
@@ -257,6 +273,13 @@ impl ApplyLane {
         command: Command,
         fx: &mut Effects,
     ) {
+        if self.known_commit > self.meta.index.saturating_add(MAX_APPLY_GAP) {
+            reply(req, Err(Refusal::TooManyRequests.status()), fx);
+            return;
+        }
+        if self.refuse_without_space(now, req, &command, fx) {
+            return;
+        }
         let proposal = self.draw_id();
         let data = InternalRaftRequest {
             header: Some(RequestHeader {
@@ -274,6 +297,21 @@ impl ApplyLane {
         fx.push(Effect::View(View::Proposed { req, proposal }));
         fx.push(Effect::Lane(LaneMsg::Propose {
             id: proposal,
+            data: data.into(),
+        }));
+    }
+
+    /// Proposes what no client waits for.
+    fn propose_for_nobody(&mut self, command: Command, fx: &mut Effects) {
+        let id = self.draw_id();
+        let header = Some(RequestHeader {
+            id,
+            ..RequestHeader::default()
+        });
+        let command = Some(command);
+        let data = InternalRaftRequest { header, command }.encode_to_vec();
+        fx.push(Effect::Lane(LaneMsg::Propose {
+            id,
             data: data.into(),
         }));
     }
@@ -408,7 +446,9 @@ impl ApplyLane {
     }
 
     fn execute(&mut self, entry: &Entry, command: Command) -> Result<Response, Failed> {
+        self.alarms.check(&command)?;
         match command {
+            Command::Alarm(req) => self.alarm(&req),
             Command::Put(req) => txn::put(&mut self.store, req).map(Response::Put),
             Command::DeleteRange(req) => {
                 txn::delete_range(&mut self.store, &req).map(Response::DeleteRange)
@@ -451,6 +491,7 @@ impl ApplyLane {
             .replace(&contents.changes, &contents.rows, &meta)?;
         self.rows = Rows::of(contents.rows);
         self.hub.installed(self.meta.revision, &self.store);
+        self.alarms = Alarms::load(&self.rows)?;
         self.meta = meta;
         self.claimed = None;
         self.known_commit = self.known_commit.max(self.meta.index);
@@ -487,6 +528,10 @@ impl ApplyLane {
         if self.leader == 0 {
             errors.push(Refusal::NoLeader.status().message);
         }
+        for alarm in self.alarms.list(AlarmType::None as i32) {
+            let (member, kind) = (alarm.member_id, alarm.alarm().as_str_name());
+            errors.push(format!("memberID:{member} alarm:{kind} "));
+        }
         Ok(StatusResponse {
             header: Some(self.header()),
             version: ETCD_VERSION.into(),
@@ -497,6 +542,7 @@ impl ApplyLane {
             raft_applied_index: self.meta.index,
             errors,
             db_size_in_use: self.store.stored_bytes() as i64,
+            db_size_quota: self.cfg.quota_bytes as i64,
             is_learner: self.meta.membership.config.learners.contains(&self.cfg.id),
             ..StatusResponse::default()
         })
@@ -509,11 +555,12 @@ impl ApplyLane {
             Err(Failed::Refused(refusal)) => return Ok(Err(refusal.status())),
             Err(Failed::Fatal(fatal)) => return Err(fatal),
         };
-        let header = response.header_mut().as_mut();
-        let header = header.expect("every answer is made with a header");
-        header.cluster_id = self.cfg.cluster;
-        header.member_id = self.cfg.id;
-        header.raft_term = self.term;
+        // Not every answer has one: etcd leaves it out of some.
+        if let Some(header) = response.header_mut() {
+            header.cluster_id = self.cfg.cluster;
+            header.member_id = self.cfg.id;
+            header.raft_term = self.term;
+        }
         Ok(Ok(response))
     }
 

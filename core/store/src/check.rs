@@ -31,12 +31,11 @@ pub(crate) fn check(req: &Request, max_txn_ops: usize) -> Result<(), Refusal> {
         | Request::HashKv(_)
         | Request::Status(_)
         | Request::Cluster(_)
-        | Request::Watch(_) => Ok(()),
-        Request::Lease(_)
-        | Request::Auth(_)
         | Request::Maintenance(_)
-        | Request::Lock(_)
-        | Request::Election(_) => Err(Refusal::Unimplemented),
+        | Request::Watch(_) => Ok(()),
+        Request::Lease(_) | Request::Auth(_) | Request::Lock(_) | Request::Election(_) => {
+            Err(Refusal::Unimplemented)
+        }
     }
 }
 

@@ -6,7 +6,9 @@ use squall_api::{Code, Fatal, Status};
 /// An expected refusal, as etcd words it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
+    BadLeaderTransferee,
     Compacted,
+    Corrupt,
     DuplicateKey,
     EmptyKey,
     FutureRevision,
@@ -19,10 +21,13 @@ pub(crate) enum Refusal {
     LeaseNotFound,
     LeaseProvided,
     NoLeader,
+    NoSpace,
+    NotLeader,
     RequestTooLarge,
     Stopped,
     TimedOut,
     TooManyOps,
+    TooManyRequests,
     Unimplemented,
     ValueProvided,
 }
@@ -31,10 +36,15 @@ impl Refusal {
     /// The status on the wire.
     pub(crate) fn status(self) -> Status {
         let (code, message) = match self {
+            Refusal::BadLeaderTransferee => (
+                Code::FailedPrecondition,
+                "etcdserver: bad leader transferee",
+            ),
             Refusal::Compacted => (
                 Code::OutOfRange,
                 "etcdserver: mvcc: required revision has been compacted",
             ),
+            Refusal::Corrupt => (Code::DataLoss, "etcdserver: corrupt cluster"),
             Refusal::DuplicateKey => (
                 Code::InvalidArgument,
                 "etcdserver: duplicate key given in txn request",
@@ -64,6 +74,11 @@ impl Refusal {
             Refusal::LeaseNotFound => (Code::NotFound, "etcdserver: requested lease not found"),
             Refusal::LeaseProvided => (Code::InvalidArgument, "etcdserver: lease is provided"),
             Refusal::NoLeader => (Code::Unavailable, "etcdserver: no leader"),
+            Refusal::NoSpace => (
+                Code::ResourceExhausted,
+                "etcdserver: mvcc: database space exceeded",
+            ),
+            Refusal::NotLeader => (Code::FailedPrecondition, "etcdserver: not leader"),
             Refusal::RequestTooLarge => (Code::InvalidArgument, "etcdserver: request is too large"),
             Refusal::Stopped => (Code::Unavailable, "etcdserver: server stopped"),
             Refusal::TimedOut => (Code::Unavailable, "etcdserver: request timed out"),
@@ -71,6 +86,8 @@ impl Refusal {
                 Code::InvalidArgument,
                 "etcdserver: too many operations in txn request",
             ),
+            // On etcd's wire: what it declares as ResourceExhausted leaves it so.
+            Refusal::TooManyRequests => (Code::Unknown, "etcdserver: too many requests"),
             Refusal::Unimplemented => (Code::Unimplemented, "etcdserver: not implemented"),
             Refusal::ValueProvided => (Code::InvalidArgument, "etcdserver: value is provided"),
         };

@@ -7,6 +7,7 @@
 //! Both are [`squall_api::Machine`]s: they do nothing but answer inputs with
 //! effects, and meet the world only through [`squall_api::Env`].
 
+mod alarms;
 mod apply_lane;
 mod backend;
 mod check;

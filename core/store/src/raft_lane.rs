@@ -194,6 +194,11 @@ impl RaftLane {
                     fx.push(Effect::Lane(LaneMsg::Refused { id: ctx }));
                 }
             }
+            LaneMsg::MoveLeader { id, to } => {
+                if self.raft.transfer_leader(now.mono, to).is_err() {
+                    fx.push(Effect::Lane(LaneMsg::Refused { id }));
+                }
+            }
             LaneMsg::Applied { durable, .. } => self.compact(durable)?,
             LaneMsg::Snapshot(snapshot) => self.raft.snapshot_taken(now.mono, *snapshot),
             LaneMsg::Installed(snapshot) => {

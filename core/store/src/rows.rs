@@ -21,7 +21,6 @@ pub(crate) struct Rows {
     uncommitted: BTreeSet<Bytes>,
 }
 
-#[cfg_attr(not(test), expect(dead_code, reason = "nothing is kept in rows yet"))]
 impl Rows {
     /// These rows, which are committed.
     pub(crate) fn of(rows: BTreeMap<Bytes, Bytes>) -> Rows {

@@ -340,5 +340,8 @@ pub(super) fn show(response: &Response) -> String {
         Response::Cluster(r) => show_members(r.members()),
         other => format!("{other:?}"),
     };
-    format!("{}: {what}", response.header().unwrap().revision)
+    match response.header() {
+        Some(header) => format!("{}: {what}", header.revision),
+        None => what,
+    }
 }

@@ -1,0 +1,78 @@
+//! Alarms: asked for by clients, or raised by a member whose space is used up.
+//!
+//! Whether there is space is a matter of each member, and decided before
+//! anything is proposed. What an alarm then refuses is a matter of the log: no
+//! entry is applied on one member and refused on another.
+
+use super::{ApplyLane, reply};
+use crate::alarms::cost;
+use crate::error::{Failed, Refusal};
+use squall_api::pb::alarm_request::AlarmAction;
+use squall_api::pb::internal_raft_request::Command;
+use squall_api::pb::{AlarmRequest, AlarmResponse, AlarmType};
+use squall_api::{Effects, MaintenanceResponse, Now, ReqId, Response};
+
+impl ApplyLane {
+    /// Applies what was asked about alarms; looking at them, too, comes with
+    /// the log, as in etcd.
+    pub(super) fn alarm(&mut self, req: &AlarmRequest) -> Result<Response, Failed> {
+        let (alarms, rows) = (&mut self.alarms, &mut self.rows);
+        let listed = match AlarmAction::try_from(req.action) {
+            Ok(AlarmAction::Get) => alarms.list(req.alarm),
+            Ok(AlarmAction::Activate) => {
+                let active = alarms.activate(rows, req.alarm, req.member_id);
+                active.into_iter().collect()
+            }
+            Ok(AlarmAction::Deactivate) => {
+                let gone = alarms.deactivate(rows, req.alarm, req.member_id);
+                gone.into_iter().collect()
+            }
+            Err(_) => Vec::new(),
+        };
+        Ok(Response::Maintenance(MaintenanceResponse::Alarm(
+            AlarmResponse {
+                header: Some(self.header()),
+                alarms: listed,
+            },
+        )))
+    }
+
+    /// Whether there is space for `command`; if not, raises the alarm and
+    /// answers.
+    pub(super) fn refuse_without_space(
+        &mut self,
+        now: Now,
+        req: ReqId,
+        command: &Command,
+        fx: &mut Effects,
+    ) -> bool {
+        let cost = cost(command);
+        if cost == 0 || self.store.stored_bytes().saturating_add(cost) <= self.cfg.quota_bytes {
+            return false;
+        }
+        self.raise(now, AlarmType::Nospace, self.cfg.id, fx);
+        reply(req, Err(Refusal::NoSpace.status()), fx);
+        true
+    }
+
+    /// Proposes that `member` has an alarm, unless it has it, or one was
+    /// proposed a moment ago.
+    pub(super) fn raise(&mut self, now: Now, kind: AlarmType, member: u64, fx: &mut Effects) {
+        let is_soon = self
+            .alarm_proposed
+            .is_some_and(|at| now.mono < at.saturating_add(self.cfg.election_timeout));
+        if is_soon || self.alarms.is_active(kind, member) {
+            return;
+        }
+        self.alarm_proposed = Some(now.mono);
+        fx.mark("apply.raised_alarm");
+        self.propose_for_nobody(
+            Command::Alarm(AlarmRequest {
+                action: AlarmAction::Activate as i32,
+                member_id: member,
+                alarm: kind as i32,
+            }),
+            fx,
+        );
+    }
+}
