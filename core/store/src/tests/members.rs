@@ -7,8 +7,8 @@ use crate::{ApplyLane, RaftLane};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use squall_api::{
-    ClusterRequest, Config, Effect, Effects, Env, Fatal, Input, Machine as _, Metadata, NoStamp,
-    Now, ReqId, Request, Response, SessionId, Status, pb,
+    ClusterRequest, Config, Effect, Effects, Env, Fatal, Input, Machine as _, MaintenanceRequest,
+    Metadata, NoStamp, Now, ReqId, Request, Response, SessionId, Status, pb,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -241,6 +241,23 @@ fn a_member_that_was_cut_off_catches_up_from_a_snapshot() {
     assert_eq!(cluster.hashes().len(), 1);
     let said = cluster.call(3, put_req(60));
     assert!(said.ends_with("put"), "{said}");
+}
+
+#[test]
+fn leadership_moves_to_the_member_that_was_named() {
+    let mut cluster = Cluster::new();
+    for to in [2, 3, 1, 1, 2] {
+        let request = MaintenanceRequest::MoveLeader(pb::MoveLeaderRequest { target_id: to });
+        let asked = [1, 2, 3].map(|id| cluster.call(id, Request::Maintenance(request.clone())));
+        let moved = asked.iter().filter(|said| said.contains("MoveLeader"));
+        assert!(moved.count() > 0, "{asked:?}");
+        assert!(
+            cluster.members[&to].raft.is_leader(),
+            "{to} was to lead: {asked:?}"
+        );
+        let said = cluster.call(to % 3 + 1, put_req(to));
+        assert!(said.ends_with("put"), "{said}");
+    }
 }
 
 #[test]
