@@ -5,7 +5,7 @@ use super::agree::agree;
 use super::model::State;
 use super::timeline::{Timeline, may_write};
 use super::violation::Violation;
-use crate::search::{self, Found, Model, Task};
+use crate::search::{self, Event, Found, Model, Task};
 use squall_record::{Op, Outcome};
 use std::collections::BTreeMap;
 
@@ -13,9 +13,11 @@ use std::collections::BTreeMap;
 pub(crate) fn decide(timeline: &Timeline<'_>, steps: &mut u64, bytes: u64) -> Found {
     let mut task = Task::default();
     let mut ops = Vec::new();
+    let mut latest = Vec::new();
     for k in &timeline.known {
         task.require(k.invoke, k.ret, !k.wrote);
         ops.push(k.op);
+        latest.push(k.revision - i64::from(k.wrote));
     }
     let mut classes: BTreeMap<Vec<u8>, u32> = BTreeMap::new();
     for u in &timeline.unsure {
@@ -32,7 +34,10 @@ pub(crate) fn decide(timeline: &Timeline<'_>, steps: &mut u64, bytes: u64) -> Fo
     let mut model = Specification {
         history: timeline.ops,
         ops,
+        latest,
+        due: Vec::new(),
         states: vec![State::default()],
+        numbers: BTreeMap::from([(State::default().fingerprint(), vec![0])]),
         next: BTreeMap::new(),
         bytes: 0,
     };
@@ -43,8 +48,15 @@ struct Specification<'a> {
     history: &'a [Op],
     /// The task's operations as indices into the history.
     ops: Vec<u32>,
+    /// By required operation: the last revision in which it can be called and be
+    /// answered as it was.
+    latest: Vec<i64>,
+    /// By event: the least of these among operations that are sent from then on.
+    due: Vec<i64>,
     /// Every state that was reached, each once.
     states: Vec<State>,
+    /// Their numbers by fingerprint.
+    numbers: BTreeMap<u64, Vec<u32>>,
     /// What an operation makes of a state.
     next: BTreeMap<(u32, u32), Option<u32>>,
     /// What the states take.
@@ -59,6 +71,27 @@ impl Model for Specification<'_> {
         let to = self.compute(from, op);
         self.next.insert((from, op), to);
         to
+    }
+
+    fn prepare(&mut self, events: &[Event]) {
+        self.due = vec![i64::MAX; events.len() + 1];
+        for (i, event) in events.iter().enumerate().rev() {
+            self.due[i] = match event {
+                Event::Invoke(op) => self.due[i + 1].min(self.latest[*op as usize]),
+                Event::Return(_) => self.due[i + 1],
+            };
+        }
+    }
+
+    /// The specification's revision never falls, so an answer from below it can
+    /// no longer be given.
+    fn viable(&mut self, state: u32, event: u32, open: &mut dyn Iterator<Item = u32>) -> bool {
+        let revision = self.states[state as usize].revision();
+        let mut due = self.due[event as usize];
+        for op in open {
+            due = due.min(self.latest[op as usize]);
+        }
+        revision <= due
     }
 
     fn bytes(&self) -> u64 {
@@ -86,13 +119,15 @@ impl Specification<'_> {
         if state.revision() == before {
             return Some(from);
         }
-        let known = self.states.iter().rposition(|s| *s == state);
-        let to = known.unwrap_or_else(|| {
+        let alike = self.numbers.entry(state.fingerprint()).or_default();
+        let known = alike.iter().find(|i| self.states[**i as usize] == state);
+        Some(known.copied().unwrap_or_else(|| {
+            let fresh = self.states.len() as u32;
+            alike.push(fresh);
             self.bytes += state.bytes() as u64;
             self.states.push(state);
-            self.states.len() - 1
-        });
-        Some(to as u32)
+            fresh
+        }))
     }
 }
 

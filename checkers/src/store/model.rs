@@ -8,6 +8,7 @@ use bytes::Bytes;
 use squall_api::pb::{self, KeyValue, ResponseHeader};
 use squall_record::{Call, Ret};
 use std::collections::BTreeMap;
+use xxhash_rust::xxh3::Xxh3;
 
 use pb::compare::{CompareResult, CompareTarget, TargetUnion};
 use pb::range_request::{SortOrder, SortTarget};
@@ -128,6 +129,22 @@ impl State {
                 .filter(|kv| kv.mod_revision == revision)
                 .for_each(&mut f);
         }
+    }
+
+    /// Equal for equal states, and rarely for others.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        let mut hash = Xxh3::new();
+        hash.update(&self.revision.to_le_bytes());
+        for kv in self.versions.values().flatten() {
+            for number in [kv.mod_revision, kv.version, kv.lease] {
+                hash.update(&number.to_le_bytes());
+            }
+            for bytes in [&kv.key, &kv.value] {
+                hash.update(&(bytes.len() as u64).to_le_bytes());
+                hash.update(bytes);
+            }
+        }
+        hash.digest()
     }
 
     /// Roughly how much memory it takes.

@@ -18,6 +18,7 @@ use crate::store::keys::Keys;
 use crate::store::timeline::Timeline;
 use squall_api::pb::Compare;
 use squall_record::Call;
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
@@ -28,7 +29,9 @@ const MOST_NEEDS: usize = 64;
 /// A need is scarce if no more operations than this can meet it.
 const SCARCE: usize = 4;
 /// So many operations are looked at for one gap, at most.
-const MOST_LOOKS: usize = 4_000;
+const MOST_LOOKS: u64 = 4_000;
+/// And so many on average.
+const LOOKS_EACH: u64 = 200;
 /// Augmenting paths are no longer than this.
 const LONGEST_PATH: usize = 6;
 
@@ -58,6 +61,11 @@ pub(super) struct Plan<'p, 'a> {
     banned: BTreeSet<(u32, u32)>,
     /// The first gap that was planned anew.
     changed: usize,
+    /// Gaps before this one keep who takes them.
+    floor: usize,
+    /// How many operations may still be looked at for gaps that need nobody in
+    /// particular. It keeps planning linear where few are left.
+    looks: Cell<u64>,
 }
 
 impl<'p, 'a> Plan<'p, 'a> {
@@ -85,6 +93,8 @@ impl<'p, 'a> Plan<'p, 'a> {
             active: Vec::new(),
             banned: BTreeSet::new(),
             changed: 0,
+            floor: 0,
+            looks: Cell::new(LOOKS_EACH * (gaps.list.len() + timeline.unsure.len()) as u64),
         };
         for (n, need) in plan.needs.iter().enumerate() {
             plan.needs_by_key
@@ -124,7 +134,8 @@ impl<'p, 'a> Plan<'p, 'a> {
         self.changed
     }
 
-    /// Takes over what the search decided otherwise.
+    /// Takes over what the search decided otherwise. The gaps up to this one stay
+    /// as they are, for the search has filled them.
     pub(super) fn adopt(&mut self, gap: usize, u: u32) {
         if self.filler[gap] == u {
             return;
@@ -133,9 +144,11 @@ impl<'p, 'a> Plan<'p, 'a> {
         if let Some(other) = self.filler.iter().position(|f| *f == u) {
             self.release(other);
         }
-        self.changed = gap;
         self.take(gap, u, NOBODY);
+        self.changed = gap + 1;
+        self.floor = gap + 1;
         self.mend();
+        self.floor = 0;
     }
 
     /// Whether an operation did what the plan counts on.
@@ -258,7 +271,7 @@ impl<'p, 'a> Plan<'p, 'a> {
     /// The gaps at which a need can be met.
     fn window(&self, need: &Need) -> Range<usize> {
         let from = self.gaps.partition_point(|g| g.revision <= need.after);
-        from..self.gaps.partition_point(|g| g.revision <= need.until)
+        from.max(self.floor)..self.gaps.partition_point(|g| g.revision <= need.until)
     }
 
     fn meet_needs(&mut self) {
@@ -432,7 +445,14 @@ impl<'p, 'a> Plan<'p, 'a> {
             .unsure
             .partition_point(|u| u.invoke <= deadline) as u32;
         let suits = |u: &u32| !self.taken[*u as usize] && self.suits(*u, at, None);
-        (0..in_time).rev().take(MOST_LOOKS).find(suits)
+        let most = self.looks.get().min(MOST_LOOKS);
+        let mut looked = 0;
+        let found = (0..in_time).rev().take(most as usize).find(|u| {
+            looked += 1;
+            suits(u)
+        });
+        self.looks.set(self.looks.get() - looked);
+        found
     }
 
     /// What a candidate would do at a revision, as far as acknowledged

@@ -51,7 +51,8 @@ enum Left {
     Any { preferred: Option<u32>, below: u32 },
 }
 
-/// The plan is mended so often at most; then every choice is tried.
+/// The plan is mended so often at most, and once more for each gap; then every
+/// choice is tried.
 const MOST_MENDS: u32 = 2_000;
 
 pub(super) struct Search<'t, 'a> {
@@ -97,7 +98,7 @@ impl<'t, 'a> Search<'t, 'a> {
             used: vec![None; n],
             reserved,
             plan: Plan::new(timeline, keys, gaps, facts, candidates, demanded),
-            mends: MOST_MENDS,
+            mends: MOST_MENDS + gaps.list.len() as u32,
             choices: Vec::new(),
             deepest: None,
             latest: None,
@@ -127,6 +128,7 @@ impl<'t, 'a> Search<'t, 'a> {
                 }
                 self.choices.push(self.open(gap, next));
                 if self.fill(steps) {
+                    self.adopt(gap);
                     gap += 1;
                     continue;
                 }
@@ -224,6 +226,13 @@ impl<'t, 'a> Search<'t, 'a> {
         None
     }
 
+    /// Lets the plan follow the choice that was just made for a gap: whoever was
+    /// to take it, and to meet a need by that, is free for another one.
+    fn adopt(&mut self, gap: usize) {
+        let chosen = self.choices.last().expect("it was just filled").chosen;
+        self.plan.adopt(gap, chosen);
+    }
+
     /// Goes back to before a gap was filled.
     fn rewind(&mut self, gap: usize) -> (usize, usize) {
         let next = self.choices[gap].next;
@@ -313,8 +322,7 @@ impl<'t, 'a> Search<'t, 'a> {
             // What is stuck may be so only because of this choice.
             self.latest = None;
             if self.fill(steps) {
-                let chosen = self.choices.last().expect("it was just filled").chosen;
-                self.plan.adopt(gap, chosen);
+                self.adopt(gap);
                 return Some((gap + 1, next));
             }
             if *steps == 0 {
