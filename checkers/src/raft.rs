@@ -231,7 +231,7 @@ impl Invariants {
             View::Applied(view) => self.applied(t, node, view, "applied", &mut found),
             View::Installed(view) => self.applied(t, node, view, "installed", &mut found),
             View::Opened(view) => self.applied(t, node, view, "opened with", &mut found),
-            View::Proposed { .. } => {}
+            View::Proposed { .. } | View::LeaseEnded { .. } => {}
         }
         self.keep(found)
     }

@@ -40,6 +40,8 @@ bugs! {
         "a follower acknowledges entries before its fsync";
     AckOnAppend R40 "ack-on-append"
         "the leader answers the client on its own append, without a quorum";
+    AnswerUnknownLease L07 "answer-unknown-lease"
+        "a member says of a lease that it does not know yet that it is gone";
     ApplyOnAppend R39 "apply-on-append"
         "entries are applied once they are in the log, committed or not";
     CancelIgnoresZero V12 "cancel-ignores-zero"
@@ -50,6 +52,8 @@ bugs! {
         "a leader commits entries of earlier terms by counting who has them";
     CompactedUnnamed V17 "compacted-unnamed"
         "a watch that is canceled because of compaction is not told up to where";
+    CountFromGrant L03 "count-from-grant"
+        "a new leader does not extend leases: what it has not renewed itself expires";
     CountOldVotes R38 "count-old-votes"
         "a candidate counts votes that were given to it in an earlier term";
     CountOwnBeforeFsync R07 "count-own-before-fsync"
@@ -66,8 +70,12 @@ bugs! {
         "a new leader changes the membership while a change of an earlier term waits in its log";
     EventsBeforeBacklog V15 "events-before-backlog"
         "a watcher that lags is told of new changes before the older ones";
+    ExpireLocally L01 "expire-locally"
+        "each member lets leases expire by its own clock, not through the log";
     ForgetVote R02 "forget-vote"
         "a member forgets over a restart for whom it voted";
+    FullTtlAgain L04 "full-ttl-again"
+        "a new leader gives a lease its full TTL again, whatever a checkpoint says";
     HalfQuorum R14 "half-quorum"
         "half of an even number of voters is taken for a quorum";
     IgnoreFailedFsync W13 "ignore-failed-fsync"
@@ -84,24 +92,38 @@ bugs! {
         "a snapshot makes a watch of the future begin now";
     KeepConflict R09 "keep-conflict"
         "a follower keeps its own entries where the leader's differ";
+    KeepOldAttachment L10 "keep-old-attachment"
+        "a key that is put with another lease stays attached to the first one, too";
+    KeepOldLeases S06 "keep-old-leases"
+        "a member that installs a snapshot keeps the leases that it had";
     KeyWatchedAsRange V13 "key-watched-as-range"
         "who watches one key is told of all keys behind it, too";
     LearnerCounts R15 "learner-counts"
         "a learner's acknowledgement counts";
+    LeaseByWallClock L13 "lease-by-wall-clock"
+        "leases expire by the wall clock";
     LeaseOutlivesBound R19 "lease-outlives-bound"
         "a leader reads under its lease for as long as it believes to lead, whatever its clock says";
+    LoseAttachments K29 "lose-attachments"
+        "a restart forgets which keys are attached to which lease";
+    LoseNegativeLeases L12 "lose-negative-leases"
+        "a restart forgets leases with negative ids";
     OpenUnguarded W23 "open-unguarded"
         "a database that lost synced writes makes the member panic";
     PrevKvIsNew V08 "prev-kv-is-new"
         "the previous value in an event is the new one";
     ProgressWhileBehind V01 "progress-while-behind"
         "progress is confirmed while a watcher of the stream lags";
+    PutOnUnknownLease L16 "put-on-unknown-lease"
+        "a put with a lease that does not exist succeeds";
     ReadBeforeApplied R20 "read-before-applied"
         "a read is served before the state machine has come to its index";
     ReadBeforeFirstCommit R17 "read-before-first-commit"
         "a new leader serves reads before it has committed an entry of its term";
     RefuseTornTail W03 "refuse-torn-tail"
         "a member does not start from a log with a torn tail";
+    RegrantLease L21 "regrant-lease"
+        "a grant of a lease that exists resets it";
     RemovedLeaderStays M04 "removed-leader-stays"
         "a leader that is no voter any more does not step down";
     ReopenAfterFailedFsync W22 "reopen-after-failed-fsync"
@@ -112,6 +134,12 @@ bugs! {
         "a watcher whose client is slow is told the last events twice";
     RestartLogBeforeInstall W10 "restart-log-before-install"
         "the log restarts behind a snapshot that is not installed yet";
+    RevokeInSteps L08 "revoke-in-steps"
+        "the keys of a lease are deleted one revision after the other";
+    RevokeWhenDeposed L02 "revoke-when-deposed"
+        "a leader that was deposed goes on letting leases expire";
+    ShortLease L15 "short-lease"
+        "leases are granted for less than the shortest TTL";
     SkipCompactedEvents V03 "skip-compacted-events"
         "a watcher that compaction overtook goes on behind the gap";
     SnapshotAheadOfIndex S01 "snapshot-ahead-of-index"
@@ -132,8 +160,12 @@ bugs! {
         "responses pile up without bound for a client that does not take them";
     UncheckedRecords W05 "unchecked-records"
         "records of the log are read without looking at their checksums";
+    UnconfirmedKeepAlive L06 "unconfirmed-keep-alive"
+        "a keep-alive is acknowledged by a member that has not confirmed that it leads";
     UnconfirmedRead R16 "unconfirmed-read"
         "the leader serves linearizable reads without confirming that it still leads";
+    UnconfirmedTimeToLive L18 "unconfirmed-time-to-live"
+        "what is left of a lease is told by a member that has not confirmed that it leads";
     UnsyncedHardState W11 "unsynced-hard-state"
         "term and vote are told to others before they are durable";
     UnsyncedSegmentName W07 "unsynced-segment-name"

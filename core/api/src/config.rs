@@ -44,6 +44,9 @@ pub struct Config {
     pub backend_commit_entries: u64,
     /// redb's page cache in bytes.
     pub backend_cache_bytes: usize,
+    /// How often the leader has noted, by an entry, what is left of a lease that
+    /// lives longer: a new leader gives a lease no more than that again.
+    pub lease_checkpoint_interval: u64,
     /// Operations allowed in a transaction, as etcd's `--max-txn-ops`.
     pub max_txn_ops: usize,
     /// Bytes allowed in a request, as etcd's `--max-request-bytes`. A watch that
@@ -78,12 +81,22 @@ impl Config {
             backend_commit_interval: 100_000_000,
             backend_commit_entries: 10_000,
             backend_cache_bytes: 1 << 20,
+            lease_checkpoint_interval: 300_000_000_000,
             max_txn_ops: 128,
             max_request_bytes: 3 << 19,
             watch_window: 128,
             watch_progress_interval: 600_000_000_000,
             quota_bytes: 2 << 30,
         }
+    }
+
+    /// The shortest TTL of a lease, in seconds: one and a half election timeouts,
+    /// rounded up, as in etcd. Shorter ones would not outlive a change of leader.
+    pub const fn min_lease_ttl(&self) -> i64 {
+        let nanos = self
+            .election_timeout
+            .saturating_add(self.election_timeout / 2);
+        nanos.div_ceil(1_000_000_000) as i64
     }
 
     /// Whether a member can run with these settings.
@@ -117,6 +130,11 @@ impl Config {
         if self.watch_window == 0 || self.watch_progress_interval == 0 {
             return Err(ConfigError(
                 "a watch needs a window and an interval above 0".into(),
+            ));
+        }
+        if self.lease_checkpoint_interval == 0 {
+            return Err(ConfigError(
+                "the lease checkpoint interval must not be 0".into(),
             ));
         }
         Ok(())

@@ -95,6 +95,15 @@ pub enum View {
     },
     /// An entry was applied.
     Applied(ApplyView),
+    /// The entry just applied ended a lease, with its keys.
+    LeaseEnded {
+        /// Its index.
+        index: u64,
+        /// The lease.
+        lease: i64,
+        /// The store's revision after it.
+        revision: i64,
+    },
     /// The state machine was replaced by a leader's snapshot.
     Installed(ApplyView),
     /// The member opened with this much already applied and durable.

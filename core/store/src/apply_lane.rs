@@ -2,6 +2,7 @@
 
 mod alarms;
 mod compaction;
+mod lease;
 mod maintenance;
 mod members;
 mod watch;
@@ -13,6 +14,8 @@ use crate::check::check;
 use crate::digest::entry_id;
 use crate::error::{Failed, Refusal};
 use crate::hash::hash_kv;
+use crate::leader_calls::Asker;
+use crate::lease::Lessor;
 use crate::meta::Meta;
 use crate::mvcc::Mvcc;
 use crate::range::range;
@@ -22,6 +25,7 @@ use crate::waiting::Waiting;
 use crate::watch::Hub;
 use crate::{snapshot, txn};
 use compaction::Compacting;
+use lease::Leasing;
 use maintenance::Transfer;
 use prost::Message as _;
 use raft_proto::eraftpb::{ConfChangeV2, Entry, Snapshot};
@@ -34,7 +38,8 @@ use squall_api::pb::{
 };
 use squall_api::{
     Bug, Bugs, ClusterRequest, ClusterResponse, Config, Effect, Effects, Env, Fatal, Input,
-    LaneMsg, Machine, Metadata, Now, OpenError, ReqId, Request, Response, SessionId, Status, View,
+    LaneMsg, LeaseRequest, Machine, Metadata, Now, OpenError, ReqId, Request, Response, SessionId,
+    Status, View,
 };
 use squall_raft::{LogBase, decode_conf_change, is_conf_change};
 use xxhash_rust::xxh3::xxh3_64;
@@ -57,6 +62,7 @@ pub struct ApplyLane {
     cfg: Config,
     store: Mvcc,
     rows: Rows,
+    leasing: Leasing,
     /// Of what is applied; the backend has it as of its last commit.
     meta: Meta,
     bugs: Bugs,
@@ -101,7 +107,7 @@ impl ApplyLane {
         let opening = || {
             let (backend, meta) = Backend::open(env)?;
             let rows = Rows::of(backend.rows().map_err(open_error)?);
-            let store = Mvcc::open(backend, &meta).map_err(open_error)?;
+            let store = Mvcc::open(backend, &meta, env.bugs).map_err(open_error)?;
             Ok::<_, OpenError>((store, rows, meta))
         };
         let opened = match env.bugs.has(Bug::OpenUnguarded) {
@@ -115,6 +121,7 @@ impl ApplyLane {
         };
         // Seeded from the member's generator, not drawn from it: the Raft lane
         // owns that one.
+        let leasing = Leasing::of(&rows, &env.cfg, env.bugs).map_err(open_error)?;
         let mut seed = [0; 32];
         env.rng.clone().fill_bytes(&mut seed);
         let lane = ApplyLane {
@@ -125,6 +132,7 @@ impl ApplyLane {
             cfg: env.cfg.clone(),
             store,
             rows,
+            leasing,
             bugs: env.bugs,
             claimed: None,
             shown: false,
@@ -152,16 +160,21 @@ impl ApplyLane {
                 for entry in &entries {
                     self.apply(now, entry, fx)?;
                 }
-                self.serve_reads(fx)
+                self.serve_reads(now, fx)
             }
             LaneMsg::Readable { ctx, index } => {
                 self.known_commit = self.known_commit.max(index);
                 self.reads.confirm(ctx, index);
-                self.serve_reads(fx)
+                self.serve_reads(now, fx)
             }
             LaneMsg::Refused { id } => {
                 for read in self.reads.refuse(id) {
-                    self.answer(read.req, Err(Refusal::NoLeader.status()), fx);
+                    match read {
+                        Read::Client { req, .. } => {
+                            self.answer(req, Err(Refusal::NoLeader.status()), fx);
+                        }
+                        Read::Leader { asker, .. } => self.leader_ask_refused(now, asker),
+                    }
                 }
                 if let Some(req) = self.waiting.take_proposal(id) {
                     reply(req, Err(Refusal::NoLeader.status()), fx);
@@ -185,6 +198,7 @@ impl ApplyLane {
                     _ => None,
                 };
                 self.note_leader(leader, fx);
+                self.leader_changed(now, fx);
                 Ok(())
             }
             LaneMsg::Propose { .. }
@@ -248,6 +262,7 @@ impl ApplyLane {
                 return Ok(());
             }
             Request::Maintenance(req) => return self.maintain(now, id, session, req, fx),
+            Request::Lease(req) => return self.lease_request(now, id, session, req, fx),
             Request::Put(req) => Command::Put(req),
             Request::DeleteRange(req) => Command::DeleteRange(req),
             Request::Txn(req) => Command::Txn(req),
@@ -256,7 +271,7 @@ impl ApplyLane {
                 self.open_watch(now, id, session, meta, first, fx);
                 return Ok(());
             }
-            Request::Lease(_) | Request::Auth(_) | Request::Lock(_) | Request::Election(_) => {
+            Request::Auth(_) | Request::Lock(_) | Request::Election(_) => {
                 reply(id, Err(Refusal::Unimplemented.status()), fx);
                 return Ok(());
             }
@@ -330,7 +345,7 @@ impl ApplyLane {
             reply(req, result, fx);
         } else {
             self.wait(now, req, session, None);
-            self.reads.add(Read { req, query });
+            self.reads.add(Read::Client { req, query });
         }
         Ok(())
     }
@@ -338,7 +353,9 @@ impl ApplyLane {
     fn query(&self, query: Query) -> Result<Result<Response, Status>, Fatal> {
         self.finish(match query {
             Query::Range(req) => range(&self.store, &req).map(Response::Range),
-            Query::Txn(req) => txn::read_only_txn(&self.store, req).map(Response::Txn),
+            Query::Txn(req) => {
+                txn::read_only_txn(&self.store, &self.leasing.lessor, req).map(Response::Txn)
+            }
             Query::Members => Ok(Response::Cluster(ClusterResponse::MemberList(
                 MemberListResponse {
                     header: Some(self.header()),
@@ -348,15 +365,23 @@ impl ApplyLane {
         })
     }
 
-    fn serve_reads(&mut self, fx: &mut Effects) -> Result<(), Fatal> {
+    fn serve_reads(&mut self, now: Now, fx: &mut Effects) -> Result<(), Fatal> {
         let applied = match self.bugs.has(Bug::ReadBeforeApplied) {
             true => u64::MAX,
             false => self.meta.index,
         };
         for read in self.reads.servable(applied) {
-            if self.waiting.take(read.req) {
-                let result = self.query(read.query)?;
-                reply(read.req, result, fx);
+            match read {
+                Read::Client { req, query } if self.waiting.take(req) => {
+                    let result = self.query(query)?;
+                    reply(req, result, fx);
+                }
+                Read::Client { .. } => {}
+                Read::Leader { term, asker, ask } => {
+                    // What it was elected with may be applied just now.
+                    self.tend_leases(now, fx);
+                    self.serve_as_leader(now, term, asker, ask, fx)?;
+                }
             }
         }
         Ok(())
@@ -374,6 +399,7 @@ impl ApplyLane {
         );
         let changes_members = is_conf_change(entry);
         let mut answers_when_removed = false;
+        let mut about_leases = Vec::new();
         let (proposal, result) = match decode(entry)? {
             None => (0, None),
             Some(Applied::ConfChange(change, context)) => {
@@ -386,8 +412,8 @@ impl ApplyLane {
                     strip_reads(&mut command);
                 }
                 answers_when_removed = matches!(&command, Command::Compaction(c) if c.physical);
-                let result = self.execute(entry, command);
-                (header.id, Some(self.finish(result)?))
+                about_leases = leases_of(&command);
+                (header.id, self.execute_in(now, entry, &header, command)?)
             }
         };
 
@@ -421,6 +447,13 @@ impl ApplyLane {
             .get_or_insert(now.mono.saturating_add(self.cfg.backend_commit_interval));
 
         fx.push(Effect::View(View::Applied(self.meta.view(proposal))));
+        for lease in self.leasing.take_ended() {
+            fx.push(Effect::View(View::LeaseEnded {
+                index: entry.index,
+                lease,
+                revision,
+            }));
+        }
         if changes_members {
             fx.push(Effect::Lane(LaneMsg::ConfChangeApplied {
                 index: entry.index,
@@ -442,19 +475,46 @@ impl ApplyLane {
             }
             None => {}
         }
-        Ok(())
+        self.unpark(now, about_leases, fx)
     }
 
-    fn execute(&mut self, entry: &Entry, command: Command) -> Result<Response, Failed> {
+    /// Executes a command, unless it is good in another term only. What nobody
+    /// asked for is not answered.
+    fn execute_in(
+        &mut self,
+        now: Now,
+        entry: &Entry,
+        header: &RequestHeader,
+        command: Command,
+    ) -> Result<Option<Result<Response, Status>>, Fatal> {
+        self.expire_locally(now);
+        if header.term != 0 && header.term != entry.term {
+            return Ok(None);
+        }
+        if let Command::LeaseCheckpoint(req) = command {
+            self.checkpoint_leases(header.id, &req);
+            return Ok(None);
+        }
+        let result = self.execute(now, entry, command);
+        self.finish(result).map(Some)
+    }
+
+    fn execute(&mut self, now: Now, entry: &Entry, command: Command) -> Result<Response, Failed> {
         self.alarms.check(&command)?;
         match command {
             Command::Alarm(req) => self.alarm(&req),
-            Command::Put(req) => txn::put(&mut self.store, req).map(Response::Put),
+            Command::Put(req) => {
+                txn::put(&mut self.store, &self.leasing.lessor, req).map(Response::Put)
+            }
             Command::DeleteRange(req) => {
                 txn::delete_range(&mut self.store, &req).map(Response::DeleteRange)
             }
-            Command::Txn(req) => txn::txn(&mut self.store, req).map(Response::Txn),
+            Command::Txn(req) => {
+                txn::txn(&mut self.store, &self.leasing.lessor, req).map(Response::Txn)
+            }
             Command::Compaction(req) => self.compact(req),
+            Command::LeaseGrant(req) => self.grant_lease(now, &req),
+            Command::LeaseRevoke(req) => self.revoke_lease(req),
             Command::MemberUpdate(req) => self.update_member(req),
             _ => Err(not_understood(entry, "holds a request of unknown kind").into()),
         }
@@ -492,6 +552,10 @@ impl ApplyLane {
         self.rows = Rows::of(contents.rows);
         self.hub.installed(self.meta.revision, &self.store);
         self.alarms = Alarms::load(&self.rows)?;
+        if !self.bugs.has(Bug::KeepOldLeases) {
+            let interval = self.cfg.lease_checkpoint_interval;
+            self.leasing.lessor = Lessor::of(&self.rows, interval, self.bugs)?;
+        }
         self.meta = meta;
         self.claimed = None;
         self.known_commit = self.known_commit.max(self.meta.index);
@@ -503,7 +567,7 @@ impl ApplyLane {
             fx.push(tell);
         }
         self.note_removal(now, fx);
-        self.serve_reads(fx)
+        self.serve_reads(now, fx)
     }
 
     fn commit(&mut self, fx: &mut Effects) -> Result<(), Fatal> {
@@ -586,10 +650,22 @@ impl ApplyLane {
         let ctx = self.next_id.max(1);
         let waiting = &self.waiting;
         let retry_after = self.cfg.election_timeout;
-        if self
-            .reads
-            .ask(now.mono, retry_after, ctx, |req| waiting.has(req))
-        {
+        let term = self.term;
+        let wants = |read: &Read| match *read {
+            Read::Client { req, .. } => waiting.has(req),
+            Read::Leader {
+                term: asked_in,
+                asker,
+                ..
+            } => {
+                asked_in == term
+                    && match asker {
+                        Asker::Peer { until, .. } => now.mono < until,
+                        Asker::Call(_) | Asker::Lessor => true,
+                    }
+            }
+        };
+        if self.reads.ask(now.mono, retry_after, ctx, wants) {
             self.draw_id();
             fx.push(Effect::Lane(LaneMsg::ReadIndex { ctx }));
         }
@@ -597,9 +673,11 @@ impl ApplyLane {
 
     fn end(&mut self, reason: Fatal, fx: &mut Effects) -> Result<(), Fatal> {
         while let Some(req) = self.waiting.take_any() {
+            self.end_stream(req);
             reply(req, Err(Refusal::Stopped.status()), fx);
         }
         self.end_watches(fx);
+        self.end_streams(&Refusal::Stopped.status(), fx);
         if self.uncommitted > 0 {
             self.commit(fx)?;
         }
@@ -627,27 +705,32 @@ impl Machine for ApplyLane {
             Input::Cancel(id) => {
                 self.waiting.take(id);
                 self.hub.end(id);
+                self.end_stream(id);
             }
-            Input::Message {
-                id,
-                req: Request::Watch(message),
-            } => self.watch_message(now, id, message, fx),
-            // No other call that this member answers is a stream.
-            Input::Message { .. } => {}
+            Input::Message { id, req } => match req {
+                Request::Watch(message) => self.watch_message(now, id, message, fx),
+                Request::Lease(LeaseRequest::KeepAlive(message)) => {
+                    self.keep_alive(now, id, message.id, fx)?;
+                }
+                // No other call that this member answers is a stream.
+                _ => {}
+            },
             Input::Taken { id, answers } => self.hub.taken(id, answers),
-            // There is no call that it asks another to answer.
-            Input::Peer(_) => {}
+            Input::Peer(frame) => self.forwarded(now, frame, fx)?,
             Input::Closed(session) => {
                 self.waiting.close(session);
                 self.hub.close(session);
+                self.leasing.streams.close(session);
             }
             Input::Unreachable(_) | Input::Synced { .. } => {
                 unreachable!("an input of the Raft lane was given to the apply lane: {input:?}")
             }
         }
         while let Some(req) = self.waiting.take_expired(now.mono) {
+            self.end_stream(req);
             reply(req, Err(Refusal::TimedOut.status()), fx);
         }
+        self.tend_leases(now, fx);
         self.ask(now, fx);
         self.serve_watches(now, fx)?;
         if self.removed.is_some_and(|at| at <= now.mono) {
@@ -669,6 +752,7 @@ impl Machine for ApplyLane {
             self.waiting.deadline(),
             self.reads.deadline(),
             self.watch_deadline(),
+            self.leasing.deadline(),
             self.removed,
         ]
         .into_iter()
@@ -722,6 +806,15 @@ fn strip_reads(command: &mut Command) {
         Command::DeleteRange(delete) => delete.prev_kv = false,
         Command::Txn(txn) => txn::strip_reads(txn),
         _ => {}
+    }
+}
+
+/// The leases that keep-alives may wait for this command for.
+fn leases_of(command: &Command) -> Vec<i64> {
+    match command {
+        Command::LeaseRevoke(req) => vec![req.id],
+        Command::LeaseCheckpoint(req) => req.checkpoints.iter().map(|c| c.id).collect(),
+        _ => Vec::new(),
     }
 }
 

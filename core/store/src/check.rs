@@ -3,11 +3,12 @@
 
 use crate::error::Refusal;
 use crate::index::Span;
+use crate::lease::MAX_TTL;
 use bytes::Bytes;
-use squall_api::Request;
 use squall_api::pb::range_request::{SortOrder, SortTarget};
 use squall_api::pb::request_op;
 use squall_api::pb::{DeleteRangeRequest, PutRequest, RangeRequest, RequestOp, TxnRequest};
+use squall_api::{LeaseRequest, Request};
 use std::collections::BTreeSet;
 
 /// Transactions nested deeper than this are refused as having too many
@@ -33,9 +34,11 @@ pub(crate) fn check(req: &Request, max_txn_ops: usize) -> Result<(), Refusal> {
         | Request::Cluster(_)
         | Request::Maintenance(_)
         | Request::Watch(_) => Ok(()),
-        Request::Lease(_) | Request::Auth(_) | Request::Lock(_) | Request::Election(_) => {
-            Err(Refusal::Unimplemented)
+        Request::Lease(LeaseRequest::Grant(grant)) if grant.ttl > MAX_TTL => {
+            Err(Refusal::LeaseTtlTooLarge)
         }
+        Request::Lease(_) => Ok(()),
+        Request::Auth(_) | Request::Lock(_) | Request::Election(_) => Err(Refusal::Unimplemented),
     }
 }
 

@@ -9,6 +9,7 @@
 
 mod alarms;
 mod apply_lane;
+mod attached;
 mod backend;
 mod check;
 mod compaction;
@@ -16,6 +17,8 @@ mod digest;
 mod error;
 mod hash;
 mod index;
+mod leader_calls;
+mod lease;
 mod membership;
 mod meta;
 mod mvcc;

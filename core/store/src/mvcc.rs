@@ -4,6 +4,7 @@
 //! is applied but not committed is `pending`, and reads see both. Revisions only
 //! rise, so all that is pending is newer than all that is committed.
 
+use crate::attached::Attached;
 use crate::backend::{Backend, Write};
 use crate::compaction::Compaction;
 use crate::error::Refusal;
@@ -13,8 +14,8 @@ use crate::revision::{Revision, RevisionKey};
 use crate::rows::Rows;
 use bytes::Bytes;
 use prost::Message as _;
-use squall_api::Fatal;
 use squall_api::pb::KeyValue;
+use squall_api::{Bug, Bugs, Fatal};
 use std::collections::BTreeMap;
 
 /// A change: its key in the backend, and the encoded [`KeyValue`] it wrote (for
@@ -37,6 +38,8 @@ impl Change {
 pub(crate) struct Mvcc {
     backend: Backend,
     index: Index,
+    attached: Attached,
+    bugs: Bugs,
     /// Invariant: ascending, and newer than everything in the backend.
     pending: Vec<Change>,
     /// The last finished transaction.
@@ -51,12 +54,13 @@ pub(crate) struct Mvcc {
 
 impl Mvcc {
     /// Rebuilds the index from what the backend holds.
-    pub(crate) fn open(backend: Backend, meta: &Meta) -> Result<Mvcc, Fatal> {
+    pub(crate) fn open(backend: Backend, meta: &Meta, bugs: Bugs) -> Result<Mvcc, Fatal> {
         let mut index = Index::default();
+        let mut attached = Attached::new(bugs);
         let mut stored_bytes = 0;
         backend.for_each(|key, value| {
             stored_bytes += (key.len() + value.len()) as u64;
-            restore(&mut index, key, value, meta.revision)
+            restore(&mut index, &mut attached, key, value, meta.revision)
         })?;
         // A crash may have left what compaction had not come to.
         let mut compaction = Compaction::default();
@@ -66,6 +70,11 @@ impl Mvcc {
         Ok(Mvcc {
             backend,
             index,
+            attached: match bugs.has(Bug::LoseAttachments) {
+                true => Attached::new(bugs),
+                false => attached,
+            },
+            bugs,
             pending: Vec::new(),
             revision: meta.revision,
             changes: 0,
@@ -136,6 +145,7 @@ impl Mvcc {
     pub(crate) fn put(&mut self, key: &Bytes, value: Bytes, lease: i64) -> i64 {
         let revision = self.next_revision();
         let visible = self.index.put(key, revision);
+        self.attached.put(key, lease);
         let kv = KeyValue {
             key: key.clone(),
             create_revision: visible.create_revision,
@@ -158,6 +168,7 @@ impl Mvcc {
         for key in &keys {
             let revision = self.next_revision();
             self.index.delete(key, revision);
+            self.attached.remove(key);
             let kv = KeyValue {
                 key: key.clone(),
                 ..KeyValue::default()
@@ -165,6 +176,11 @@ impl Mvcc {
             self.push(RevisionKey::new(revision, true), &kv);
         }
         keys.len() as i64
+    }
+
+    /// The keys that are attached to a lease, in order.
+    pub(crate) fn attached(&self, lease: i64) -> impl Iterator<Item = &Bytes> {
+        self.attached.keys(lease)
     }
 
     /// Ends the transaction; a transaction without changes has no revision.
@@ -204,10 +220,17 @@ impl Mvcc {
         meta: &Meta,
     ) -> Result<(), Fatal> {
         let mut index = Index::default();
+        let mut attached = Attached::new(self.bugs);
         let mut stored_bytes = 0;
         for (key, value) in changes {
             stored_bytes += (key.as_bytes().len() + value.len()) as u64;
-            restore(&mut index, key.as_bytes(), value, meta.revision)?;
+            restore(
+                &mut index,
+                &mut attached,
+                key.as_bytes(),
+                value,
+                meta.revision,
+            )?;
         }
         let changes = changes
             .iter()
@@ -215,6 +238,7 @@ impl Mvcc {
         let rows = rows.iter().map(|(key, value)| Write::Row(key, value));
         self.backend.replace(changes.chain(rows), meta)?;
         self.index = index;
+        self.attached = attached;
         self.pending.clear();
         self.compaction = Compaction::default();
         self.revision = meta.revision;
@@ -375,7 +399,13 @@ fn parse(key: &[u8]) -> Result<RevisionKey, Fatal> {
         .ok_or_else(|| Fatal::Corrupt(format!("{key:02x?} in the key table is no revision")))
 }
 
-fn restore(index: &mut Index, key: &[u8], value: &[u8], newest: i64) -> Result<(), Fatal> {
+fn restore(
+    index: &mut Index,
+    attached: &mut Attached,
+    key: &[u8],
+    value: &[u8],
+    newest: i64,
+) -> Result<(), Fatal> {
     let revision = parse(key)?;
     if revision.revision().main > newest {
         return Err(Fatal::Corrupt(format!(
@@ -385,8 +415,10 @@ fn restore(index: &mut Index, key: &[u8], value: &[u8], newest: i64) -> Result<(
     let kv = decode(&revision, Bytes::copy_from_slice(value))?;
     if revision.is_tombstone() {
         index.restore_delete(&kv.key, revision.revision());
+        attached.remove(&kv.key);
     } else {
         index.restore_put(&kv.key, revision.revision(), kv.create_revision, kv.version);
+        attached.put(&kv.key, kv.lease);
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Linearizable reads (Raft dissertation, section 6.4): batches, one of them
 //! being confirmed at a time.
 
+use crate::leader_calls::{Ask, Asker};
 use squall_api::{ReqId, pb};
 
 /// What a read asks for.
@@ -12,11 +13,16 @@ pub(crate) enum Query {
     Members,
 }
 
-/// A read and who waits for it.
+/// What waits for a confirmation that there was a leader, and who, since it
+/// was asked.
 #[derive(Debug)]
-pub(crate) struct Read {
-    pub(crate) req: ReqId,
-    pub(crate) query: Query,
+pub(crate) enum Read {
+    /// A client's read.
+    Client { req: ReqId, query: Query },
+    /// What this member answers, or does, if it is itself the leader, and of
+    /// `term`: a confirmation in that term then says that it still led when it
+    /// had been asked.
+    Leader { term: u64, asker: Asker, ask: Ask },
 }
 
 /// Reads on their way from "asked" to "may be served".
@@ -52,7 +58,7 @@ impl Reads {
         now: u64,
         retry_after: u64,
         ctx: u64,
-        wants: impl Fn(ReqId) -> bool,
+        wants: impl Fn(&Read) -> bool,
     ) -> bool {
         let mut reads = match self.asked.take() {
             Some(asked) if now < asked.retry_at => {
@@ -63,7 +69,7 @@ impl Reads {
             None => Vec::new(),
         };
         reads.append(&mut self.next);
-        reads.retain(|read| wants(read.req));
+        reads.retain(wants);
         if reads.is_empty() {
             return false;
         }
@@ -116,14 +122,18 @@ mod tests {
     use super::*;
 
     fn read(req: u64) -> Read {
-        Read {
+        Read::Client {
             req: ReqId(req),
             query: Query::Range(pb::RangeRequest::default()),
         }
     }
 
     fn served(reads: &mut Reads, applied: u64) -> Vec<u64> {
-        reads.servable(applied).iter().map(|r| r.req.0).collect()
+        let req = |read: &Read| match read {
+            Read::Client { req, .. } => req.0,
+            Read::Leader { .. } => panic!("{read:?}"),
+        };
+        reads.servable(applied).iter().map(req).collect()
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 use crate::error::{Failed, Refusal};
 use crate::index::Span;
+use crate::lease::Lessor;
 use crate::mvcc::Mvcc;
 use crate::range::range;
 use squall_api::pb::compare::{CompareResult, CompareTarget, TargetUnion};
@@ -34,8 +35,12 @@ pub(crate) fn is_serializable(txn: &TxnRequest) -> bool {
 }
 
 /// Applies a put, as a transaction of its own that the caller ends.
-pub(crate) fn put(store: &mut Mvcc, req: PutRequest) -> Result<PutResponse, Failed> {
-    check_lease(req.lease)?;
+pub(crate) fn put(
+    store: &mut Mvcc,
+    lessor: &Lessor,
+    req: PutRequest,
+) -> Result<PutResponse, Failed> {
+    lessor.check(req.lease)?;
     if (req.ignore_value || req.ignore_lease) && !exists(store, &req.key) {
         return Err(Refusal::KeyNotFound.into());
     }
@@ -51,18 +56,26 @@ pub(crate) fn delete_range(
 }
 
 /// Applies a transaction that the caller ends. On an error it had no effect.
-pub(crate) fn txn(store: &mut Mvcc, req: TxnRequest) -> Result<TxnResponse, Failed> {
+pub(crate) fn txn(
+    store: &mut Mvcc,
+    lessor: &Lessor,
+    req: TxnRequest,
+) -> Result<TxnResponse, Failed> {
     let taken = decide(store, req)?;
-    Feasible::default().check(store, &taken)?;
+    Feasible::of(lessor).check(store, &taken)?;
     let mut resp = execute(store, taken)?;
     resp.header = header(store.current_revision());
     Ok(resp)
 }
 
 /// Answers a read-only transaction.
-pub(crate) fn read_only_txn(store: &Mvcc, req: TxnRequest) -> Result<TxnResponse, Failed> {
+pub(crate) fn read_only_txn(
+    store: &Mvcc,
+    lessor: &Lessor,
+    req: TxnRequest,
+) -> Result<TxnResponse, Failed> {
     let taken = decide(store, req)?;
-    Feasible::default().check(store, &taken)?;
+    Feasible::of(lessor).check(store, &taken)?;
     let mut resp = TxnResponse {
         header: header(store.current_revision()),
         succeeded: taken.succeeded,
@@ -225,13 +238,20 @@ fn holds_for(compare: &Compare, kv: &KeyValue) -> bool {
 }
 
 /// Checks, against the store as it is, that what is taken can be executed.
-#[derive(Default)]
 struct Feasible<'a> {
+    lessor: &'a Lessor,
     /// What earlier operations will have deleted.
     deleted: Vec<Span<'a>>,
 }
 
 impl<'a> Feasible<'a> {
+    fn of(lessor: &'a Lessor) -> Feasible<'a> {
+        Feasible {
+            lessor,
+            deleted: Vec::new(),
+        }
+    }
+
     fn check(&mut self, store: &Mvcc, taken: &'a Taken) -> Result<(), Refusal> {
         for op in &taken.ops {
             match op {
@@ -243,7 +263,7 @@ impl<'a> Feasible<'a> {
                     {
                         return Err(Refusal::KeyNotFound);
                     }
-                    check_lease(req.lease)?;
+                    self.lessor.check(req.lease)?;
                 }
                 TakenOp::Delete(req) => self.deleted.push(Span::new(&req.key, &req.range_end)),
                 TakenOp::Txn(taken) => self.check(store, taken)?,
@@ -260,15 +280,6 @@ fn check_range_revision(store: &Mvcc, named: i64) -> Result<(), Refusal> {
         return Err(Refusal::Compacted);
     }
     store.resolve_revision(named).map(|_| ())
-}
-
-/// There are no leases yet, so no lease is found.
-fn check_lease(lease: i64) -> Result<(), Refusal> {
-    if lease == 0 {
-        Ok(())
-    } else {
-        Err(Refusal::LeaseNotFound)
-    }
 }
 
 fn exists(store: &Mvcc, key: &[u8]) -> bool {

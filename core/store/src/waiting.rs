@@ -18,6 +18,7 @@ pub(crate) struct Waiting {
 struct Request {
     session: SessionId,
     proposal: Option<u64>,
+    deadline: u64,
 }
 
 impl Waiting {
@@ -30,7 +31,12 @@ impl Waiting {
         deadline: u64,
         proposal: Option<u64>,
     ) {
-        let before = self.requests.insert(id, Request { session, proposal });
+        let request = Request {
+            session,
+            proposal,
+            deadline,
+        };
+        let before = self.requests.insert(id, request);
         assert!(before.is_none(), "{id:?} was given twice: {before:?}");
         debug_assert!(self.deadlines.back().is_none_or(|(d, _)| *d <= deadline));
         self.deadlines.push_back((deadline, id));
@@ -62,8 +68,12 @@ impl Waiting {
         if let Some(proposal) = request.proposal {
             self.proposals.remove(&proposal);
         }
-        while let Some((_, front)) = self.deadlines.front()
-            && !self.requests.contains_key(front)
+        // A stream waits under the same id for each of its messages in turn.
+        while let Some((deadline, front)) = self.deadlines.front()
+            && self
+                .requests
+                .get(front)
+                .is_none_or(|r| r.deadline != *deadline)
         {
             self.deadlines.pop_front();
         }

@@ -118,7 +118,7 @@ impl Observer for Watch {
                     check: "replicas.chain",
                     witness,
                 }),
-            View::Raft(_) | View::Proposed { .. } => Ok(()),
+            View::Raft(_) | View::Proposed { .. } | View::LeaseEnded { .. } => Ok(()),
         });
         if suspended { Ok(()) } else { seen }
     }

@@ -8,8 +8,9 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use squall_api::pb::{self, compare, request_op, response_op};
 use squall_api::{
-    ApplyView, Bugs, Config, Disk, Effect, Effects, Env, Fatal, Input, LaneMsg, Machine as _,
-    Metadata, NoStamp, Now, OpenError, ReqId, Request, Response, SessionId, Status, View,
+    ApplyView, Bugs, Config, Disk, Effect, Effects, Env, Fatal, Input, LaneMsg, LeaseResponse,
+    Machine as _, Metadata, NoStamp, Now, OpenError, ReqId, Request, Response, SessionId, Status,
+    View,
 };
 use std::sync::Arc;
 
@@ -171,8 +172,13 @@ pub(super) fn replies(effects: &[Effect]) -> Vec<(ReqId, Result<Response, Status
     effects
         .iter()
         .filter_map(|effect| match effect {
+            Effect::Reply {
+                id,
+                result: result @ Ok(Response::Lease(LeaseResponse::KeepAlive(_))),
+                ..
+            } => Some((*id, result.clone())),
             Effect::Reply { id, result, last } if *last => Some((*id, result.clone())),
-            // A stream's.
+            // A watch's.
             Effect::Reply { .. } => None,
             _ => None,
         })
@@ -328,6 +334,26 @@ fn show_members(members: &[pb::Member]) -> String {
     format!("members {}", all.join(" "))
 }
 
+fn show_lease(response: &LeaseResponse) -> String {
+    match response {
+        LeaseResponse::Grant(r) => format!("granted {} for {} s", r.id, r.ttl),
+        LeaseResponse::Revoke(_) => "revoked".into(),
+        LeaseResponse::KeepAlive(r) => format!("kept {} for {} s", r.id, r.ttl),
+        LeaseResponse::TimeToLive(r) => {
+            let keys: Vec<_> = r
+                .keys
+                .iter()
+                .map(|key| String::from_utf8_lossy(key))
+                .collect();
+            format!("{} of {} s [{}]", r.ttl, r.granted_ttl, keys.join(" "))
+        }
+        LeaseResponse::Leases(r) => {
+            let ids: Vec<String> = r.leases.iter().map(|lease| lease.id.to_string()).collect();
+            format!("leases [{}]", ids.join(" "))
+        }
+    }
+}
+
 /// `revision: what`.
 pub(super) fn show(response: &Response) -> String {
     let what = match response {
@@ -338,6 +364,7 @@ pub(super) fn show(response: &Response) -> String {
         Response::HashKv(r) => format!("hash up to {}", r.hash_revision),
         Response::Status(r) => format!("applied {}", r.raft_applied_index),
         Response::Cluster(r) => show_members(r.members()),
+        Response::Lease(r) => show_lease(r),
         other => format!("{other:?}"),
     };
     match response.header() {

@@ -6,6 +6,7 @@ mod crash;
 mod crash_disk;
 mod golden;
 mod lane;
+mod lease;
 mod maintenance;
 mod members;
 mod model;
