@@ -57,6 +57,22 @@ pub const fn scenarios(bug: Bug) -> &'static [&'static str] {
         | Bug::UnboundedWatchWindow
         | Bug::WatchFromNowReplays
         | Bug::WatchSurvivesMinority => &[],
+        Bug::AnswerUnknownLease
+        | Bug::CountFromGrant
+        | Bug::ExpireLocally
+        | Bug::FullTtlAgain
+        | Bug::KeepOldAttachment
+        | Bug::KeepOldLeases
+        | Bug::LeaseByWallClock
+        | Bug::LoseAttachments
+        | Bug::LoseNegativeLeases
+        | Bug::PutOnUnknownLease
+        | Bug::RegrantLease
+        | Bug::RevokeInSteps
+        | Bug::RevokeWhenDeposed
+        | Bug::ShortLease
+        | Bug::UnconfirmedKeepAlive
+        | Bug::UnconfirmedTimeToLive => &[],
         Bug::ForgetVote => &["election-storm"],
         Bug::LeaseOutlivesBound => &["read-leases"],
         Bug::SnapshotAheadOfIndex => &["lagging-follower-snapshot"],

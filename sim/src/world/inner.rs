@@ -24,6 +24,10 @@ pub struct AppliedEntry {
     pub op: Option<u64>,
     /// The store's revision after it.
     pub revision: i64,
+    /// When that was, in true nanoseconds.
+    pub t: u64,
+    /// The lease that it ended, if it ended one.
+    pub lease: Option<i64>,
 }
 
 /// A broken invariant, seen online.

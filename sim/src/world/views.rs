@@ -34,6 +34,13 @@ impl Inner {
                 self.proposals.insert(*proposal, req.0);
             }
             View::Applied(applied) => self.applied(node, applied, cause),
+            View::LeaseEnded { index, lease, .. } => {
+                if let Some(last) = self.applied.last_mut()
+                    && last.index == *index
+                {
+                    last.lease = Some(*lease);
+                }
+            }
             View::Installed(applied) => {
                 self.node(node).standing.applied = applied.index;
                 self.recorder.stats.snapshots_installed += 1;
@@ -86,6 +93,8 @@ impl Inner {
                 index,
                 op,
                 revision,
+                t: self.now,
+                lease: None,
             });
         }
     }
