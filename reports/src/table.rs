@@ -95,7 +95,12 @@ pub fn table(out: &mut String, columns: &[Column], rows: &[Vec<String>], width: 
             (Some((last, cells)), Some((_, before))) if wraps => {
                 let text = line(before, &widths, cells);
                 let indent: usize = widths[..before.len()].iter().map(|w| w + GAP.len()).sum();
-                wrap(out, &format!("{text:<indent$}{GAP}"), last, width);
+                match last.as_str() {
+                    "" => {
+                        let _ = writeln!(out, "{text}");
+                    }
+                    last => wrap(out, &format!("{text:<indent$}{GAP}"), last, width),
+                }
             }
             _ => {
                 let _ = writeln!(out, "{}", line(columns, &widths, row));
@@ -187,6 +192,15 @@ mod tests {
         table(&mut out, &columns, &rows, 26);
         let body: Vec<&str> = out.lines().skip(1).collect();
         assert_eq!(body, ["  #1  one two three four", "      five six"]);
+    }
+
+    #[test]
+    fn a_row_whose_last_cell_is_empty_is_a_row() {
+        let columns = [Column::right("op"), Column::left("about").wrapping()];
+        let rows = [vec!["#1".to_owned(), String::new()]];
+        let mut out = String::new();
+        table(&mut out, &columns, &rows, 26);
+        assert_eq!(out.lines().nth(1), Some("  #1"));
     }
 
     #[test]

@@ -24,9 +24,9 @@ pub const fn scenarios(bug: Bug) -> &'static [&'static str] {
         | Bug::UseLeftoverTemporary => &["crash-points"],
         Bug::UnsyncedHardState => &["election-storm"],
         Bug::CutOneTooMany | Bug::RefuseTornTail => &["rolling-crashes-torn-writes"],
-        // No run has shown their harm yet. Rot in the log of one member is covered
-        // by its database or by the others, and on no disk that lied has redb
-        // panicked without `quick_repair`.
+        // Rot in the log of one member is covered by its database or by the others.
+        // A member that panics because its disk lied is found by
+        // tests/disk_faults.rs, on a member alone.
         Bug::CutRotAsTornTail | Bug::OpenUnguarded => &[],
         Bug::IgnoreFailedFsync | Bug::IgnoreFullDisk | Bug::ReopenAfterFailedFsync => {
             &["failed-syncs-then-power-loss"]

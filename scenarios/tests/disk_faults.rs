@@ -334,6 +334,7 @@ fn a_database_whose_disk_lied_is_an_error_and_no_panic() {
         }
         assert!(report.wrong.is_empty(), "seed {seed}: {:?}", report.wrong);
     }
+    caught(Bug::OpenUnguarded, &trouble, Result::is_err);
 }
 
 #[test]

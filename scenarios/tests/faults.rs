@@ -193,6 +193,24 @@ fn every_kind_of_fault_does_something() {
 }
 
 #[test]
+fn jumps_of_wall_clocks_change_no_answer_and_no_time() {
+    let text = library::get("wrong-clocks").unwrap();
+    let scenario = Scenario::parse("wrong-clocks", text).unwrap();
+    let with = run(&scenario, 1, &RunOptions::default()).unwrap();
+    let mut schedule = Schedule::parse("schedule.toml", &with.schedule).unwrap();
+    let planned = schedule.faults.len();
+    let jumps = |kind: &FaultKind| kind.name() == "clock_step";
+    (schedule.faults).retain(|fault| !fault.action.kinds().iter().any(jumps));
+    assert_eq!(planned - schedule.faults.len(), 4, "jumps");
+    let options = RunOptions {
+        follow: Some(schedule),
+        ..RunOptions::default()
+    };
+    let without = run(&scenario, 1, &options).unwrap();
+    assert_eq!(with.history, without.history);
+}
+
+#[test]
 fn what_rests_on_disks_that_lie_is_suspended_and_neither_passed_nor_failed() {
     let text = library::get("lying-disks").unwrap();
     let scenario = Scenario::parse("lying-disks", text).unwrap();

@@ -109,7 +109,7 @@ bugs! {
     LoseNegativeLeases L12 "lose-negative-leases"
         "a restart forgets leases with negative ids";
     OpenUnguarded W23 "open-unguarded"
-        "a database that lost synced writes makes the member panic";
+        "the database is repaired in a hurry, and one that lost synced writes makes the member panic";
     PrevKvIsNew V08 "prev-kv-is-new"
         "the previous value in an event is the new one";
     ProgressWhileBehind V01 "progress-while-behind"

@@ -125,7 +125,7 @@ impl Backend {
         self.keys = None;
         let db = self.db();
         let (removed_bytes, keys) = guarded(|| {
-            let removed_bytes = write(db, writes, meta).map_err(fatal)?;
+            let removed_bytes = write(db, self.bugs, writes, meta).map_err(fatal)?;
             Ok((removed_bytes, read(db).map_err(fatal)?))
         })?;
         self.keys = Some(keys);
@@ -290,7 +290,7 @@ impl Opening<'_> {
         storage.skip_syncs(self.bugs.has(Bug::UnsyncedSnapshot));
         let (db, keys) = guarded(|| {
             let db = self.database(&storage).map_err(fatal)?;
-            write(&db, writes, meta).map_err(fatal)?;
+            write(&db, self.bugs, writes, meta).map_err(fatal)?;
             let keys = read(&db).map_err(fatal)?;
             Ok((db, keys))
         })?;
@@ -303,7 +303,7 @@ impl Opening<'_> {
     fn build_in_place(&self, meta: &Meta) -> Result<Backend, Fatal> {
         let storage = Storage::new(self.disk.open(Path::new(PATH), Open::New)?);
         let db = self.database(&storage).map_err(fatal)?;
-        write(&db, std::iter::empty(), meta).map_err(fatal)?;
+        write(&db, self.bugs, std::iter::empty(), meta).map_err(fatal)?;
         let keys = read(&db).map_err(fatal)?;
         self.disk.sync_dir(Path::new("db"))?;
         Ok(self.opened(storage, db, keys))
@@ -336,10 +336,13 @@ fn read(db: &Database) -> Result<Keys, redb::Error> {
 
 fn write<'a>(
     db: &Database,
+    bugs: Bugs,
     writes: impl Iterator<Item = Write<'a>>,
     meta: &Meta,
 ) -> Result<u64, redb::Error> {
-    let txn = db.begin_write()?;
+    let mut txn = db.begin_write()?;
+    // Repairing quickly is what makes redb believe a disk that lied.
+    txn.set_quick_repair(bugs.has(Bug::OpenUnguarded));
     let mut sealed = Vec::new();
     let mut removed_bytes = 0;
     {

@@ -19,8 +19,9 @@ use crate::plan::CrashPoint;
 use crate::{Plan, Scenario, Schedule};
 use serde::{Deserialize, Serialize};
 use squall_api::Bugs;
-use squall_record::{Run, Window};
-use squall_sim::world::{Open, simulate};
+use squall_record::{Run, Stats, Window};
+use squall_sim::world::{Observer, Open, Simulated, simulate};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// How a run is to be made; nothing here changes what happens in it, except
@@ -112,6 +113,55 @@ pub fn run_with(
     options: &RunOptions,
     open: &dyn Fn(u64) -> Open,
 ) -> Result<Run, RunFailure> {
+    let watch = watch::Watch::new(scenario.cluster.nodes);
+    let observer = Box::new(watch.clone());
+    let played = play(scenario, seed, options, open, watch.clone(), observer)?;
+    Ok(judge::judge(judge::Evidence {
+        scenario,
+        seed,
+        bugs: options.bugs,
+        faults_planned: played.planned,
+        schedule: played.schedule,
+        simulated: played.simulated,
+        watch,
+        hits: played.hits,
+    }))
+}
+
+/// Makes a run as [`run_with`] does, but watches and judges nothing: what the
+/// world alone costs.
+///
+/// # Errors
+/// If it panics.
+pub fn run_unchecked(
+    scenario: &Scenario,
+    seed: u64,
+    options: &RunOptions,
+    open: &dyn Fn(u64) -> Open,
+) -> Result<Stats, RunFailure> {
+    let watch = watch::Watch::new(scenario.cluster.nodes);
+    let observer = Box::new(watch::Nobody);
+    let played = play(scenario, seed, options, open, watch, observer)?;
+    Ok(played.simulated.stats)
+}
+
+/// A run before anybody has judged it.
+struct Played {
+    simulated: Simulated<story::Ending>,
+    schedule: Schedule,
+    /// How many faults and crash points it should have had.
+    planned: u64,
+    hits: BTreeMap<u32, u64>,
+}
+
+fn play(
+    scenario: &Scenario,
+    seed: u64,
+    options: &RunOptions,
+    open: &dyn Fn(u64) -> Open,
+    watch: watch::Watch,
+    observer: Box<dyn Observer>,
+) -> Result<Played, RunFailure> {
     let plan = Plan::draw(scenario, seed);
     let clocks = match &options.follow {
         Some(schedule) => schedule.clocks.clone(),
@@ -122,9 +172,6 @@ pub fn run_with(
         None => plan.faults.len(),
     };
     let setup = setup::world(scenario, &clocks, seed, options, open);
-    let watch = watch::Watch::new(scenario.cluster.nodes);
-    let observer = Box::new(watch.clone());
-
     let mut crash_points = options.crash_points.clone();
     if let Some(schedule) = &options.follow {
         crash_points.extend(&schedule.crash_points);
@@ -138,7 +185,7 @@ pub fn run_with(
             .follow
             .as_ref()
             .map(|schedule| schedule.faults.clone()),
-        watch: watch.clone(),
+        watch,
         crash_points: crash_points.clone(),
         probe: options.probe.clone(),
         notes: notes.clone(),
@@ -166,14 +213,10 @@ pub fn run_with(
         faults: fired,
         crash_points,
     };
-    Ok(judge::judge(judge::Evidence {
-        scenario,
-        seed,
-        bugs: options.bugs,
-        faults_planned: planned as u64 + crashes,
-        schedule,
+    Ok(Played {
         simulated,
-        watch,
+        schedule,
+        planned: planned as u64 + crashes,
         hits: notes.hits(),
-    }))
+    })
 }

@@ -88,33 +88,22 @@ pub(crate) enum Due {
     Start { node: u64 },
 }
 
+/// When something is due, and where it is kept: small, because a heap moves its
+/// items at every turn.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Item {
     at: u64,
     seq: u64,
-    due: Due,
-}
-
-impl PartialEq for Item {
-    fn eq(&self, other: &Item) -> bool {
-        (self.at, self.seq) == (other.at, other.seq)
-    }
-}
-impl Eq for Item {}
-impl PartialOrd for Item {
-    fn partial_cmp(&self, other: &Item) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Item {
-    fn cmp(&self, other: &Item) -> std::cmp::Ordering {
-        (self.at, self.seq).cmp(&(other.at, other.seq))
-    }
+    slot: u32,
 }
 
 /// The queue of everything that is due.
 #[derive(Default)]
 pub(crate) struct Queue {
     heap: BinaryHeap<Reverse<Item>>,
+    /// What the items stand for.
+    slots: Vec<Option<Due>>,
+    free: Vec<u32>,
     seq: u64,
 }
 
@@ -122,16 +111,26 @@ impl Queue {
     /// Schedules `due` at true time `at`, after what is already due then.
     pub(crate) fn push(&mut self, at: u64, due: Due) {
         self.seq += 1;
-        self.heap.push(Reverse(Item {
-            at,
-            seq: self.seq,
-            due,
-        }));
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                self.slots[slot as usize] = Some(due);
+                slot
+            }
+            None => {
+                self.slots.push(Some(due));
+                self.slots.len() as u32 - 1
+            }
+        };
+        let seq = self.seq;
+        self.heap.push(Reverse(Item { at, seq, slot }));
     }
 
     /// The next thing, and when it is due.
     pub(crate) fn pop(&mut self) -> Option<(u64, Due)> {
-        self.heap.pop().map(|Reverse(item)| (item.at, item.due))
+        let Reverse(Item { at, slot, .. }) = self.heap.pop()?;
+        self.free.push(slot);
+        let due = self.slots[slot as usize].take();
+        Some((at, due.expect("an item of the heap has its slot")))
     }
 }
 

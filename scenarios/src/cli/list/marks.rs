@@ -71,11 +71,7 @@ pub(super) fn marks(
             mark.name.to_owned(),
             passed,
             mark.place.to_owned(),
-            // A row whose last cell is empty would not be shown.
-            match mark.about {
-                "" => "-".to_owned(),
-                about => about.to_owned(),
-            },
+            mark.about.to_owned(),
         ]
     });
     show(console, &columns, rows.collect());
