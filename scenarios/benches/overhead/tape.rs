@@ -198,6 +198,10 @@ fn cloned(input: &Input) -> Input {
             id: *id,
             req: req.clone(),
         },
+        Input::Taken { id, answers } => Input::Taken {
+            id: *id,
+            answers: *answers,
+        },
         Input::Cancel(id) => Input::Cancel(*id),
         Input::Closed(session) => Input::Closed(*session),
     }
