@@ -161,7 +161,7 @@ fn decide(history: &[Op], applied: Option<&[Applied]>, budget: Budget, steps: &m
         Decision::Spent => {}
     }
     // One of its steps copies a state, which grows with the history.
-    let weight = 1 + judged / 1_000;
+    let weight = 1 + judged / 20;
     let mut weighed = *steps / weight;
     let found = complete::decide(&timeline, &mut weighed, budget.bytes);
     *steps = weighed * weight;
