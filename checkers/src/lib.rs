@@ -9,6 +9,7 @@ mod formats;
 pub mod generate;
 mod generic;
 pub mod linearizable;
+pub mod monotonic;
 pub mod raft;
 pub mod recovery;
 pub mod replicas;

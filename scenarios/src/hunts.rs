@@ -12,6 +12,7 @@ pub const fn scenarios(bug: Bug) -> &'static [&'static str] {
             &["short-appends"]
         }
         Bug::CountOwnBeforeFsync | Bug::ReadBeforeApplied => &["fsync-stall-leader"],
+        Bug::ReadLastCommit => &["stale-reads"],
         Bug::ReadBeforeFirstCommit => &["election-storm"],
         Bug::StuckProbe => &["leader-crash"],
         Bug::AckBeforeFsync => &["power-loss-majority"],

@@ -31,6 +31,7 @@ const LIBRARY: &[(&str, &str)] = library![
     "rolling-crashes-torn-writes",
     "power-loss-majority",
     "election-storm",
+    "stale-reads",
     "partitions-of-every-shape",
     "bad-links",
     "bad-client-links",

@@ -23,6 +23,7 @@ const CONSEQUENCES: &[&str] = &[
     "raft.commits_durable",
     "raft.log_matching",
     "liveness",
+    "monotonic",
     "members",
 ];
 
@@ -101,6 +102,7 @@ hunts! {
     keep_conflict KeepConflict;
     lease_outlives_bound LeaseOutlivesBound;
     read_before_applied ReadBeforeApplied;
+    read_last_commit ReadLastCommit;
     read_before_first_commit ReadBeforeFirstCommit;
     refuse_torn_tail RefuseTornTail;
     reopen_after_failed_fsync ReopenAfterFailedFsync;

@@ -116,6 +116,8 @@ bugs! {
         "progress is confirmed while a watcher of the stream lags";
     PutOnUnknownLease L16 "put-on-unknown-lease"
         "a put with a lease that does not exist succeeds";
+    ReadLastCommit N01 "read-last-commit"
+        "a serializable read is served from the backend's last commit, behind what was answered before";
     ReadBeforeApplied R20 "read-before-applied"
         "a read is served before the state machine has come to its index";
     ReadBeforeFirstCommit R17 "read-before-first-commit"

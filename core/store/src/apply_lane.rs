@@ -66,6 +66,8 @@ pub struct ApplyLane {
     /// Of what is applied; the backend has it as of its last commit.
     meta: Meta,
     bugs: Bugs,
+    /// A planted bug: the revision of the last backend commit, which reads see.
+    committed_revision: i64,
     /// A planted bug: the position before the last entry, which snapshots claim.
     claimed: Option<Meta>,
     /// Whether the first view was shown.
@@ -134,6 +136,7 @@ impl ApplyLane {
             rows,
             leasing,
             bugs: env.bugs,
+            committed_revision: meta.revision,
             claimed: None,
             shown: false,
             applied_at_open: meta.index,
@@ -352,7 +355,19 @@ impl ApplyLane {
 
     fn query(&self, query: Query) -> Result<Result<Response, Status>, Fatal> {
         self.finish(match query {
-            Query::Range(req) => range(&self.store, &req).map(Response::Range),
+            Query::Range(mut req) => {
+                let as_committed = req.serializable && self.bugs.has(Bug::ReadLastCommit);
+                if as_committed {
+                    req.revision = self.committed_revision;
+                }
+                let answer = range(&self.store, &req).map(Response::Range);
+                answer.map(|mut answer| {
+                    if let (true, Some(header)) = (as_committed, answer.header_mut()) {
+                        header.revision = self.committed_revision;
+                    }
+                    answer
+                })
+            }
             Query::Txn(req) => {
                 txn::read_only_txn(&self.store, &self.leasing.lessor, req).map(Response::Txn)
             }
@@ -557,6 +572,7 @@ impl ApplyLane {
             self.leasing.lessor = Lessor::of(&self.rows, interval, self.bugs)?;
         }
         self.meta = meta;
+        self.committed_revision = self.meta.revision;
         self.claimed = None;
         self.known_commit = self.known_commit.max(self.meta.index);
         self.uncommitted = 0;
@@ -572,6 +588,7 @@ impl ApplyLane {
 
     fn commit(&mut self, fx: &mut Effects) -> Result<(), Fatal> {
         self.store.commit(&mut self.rows, &self.meta)?;
+        self.committed_revision = self.meta.revision;
         self.uncommitted = 0;
         self.commit_deadline = None;
         fx.mark("apply.committed_backend");

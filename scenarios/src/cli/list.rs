@@ -46,7 +46,7 @@ struct RunsArgs {
 }
 
 /// Every check that is no Raft invariant.
-const CHECKS: [(&str, &str); 7] = [
+const CHECKS: [(&str, &str); 8] = [
     (
         "linearizable",
         "operations take effect one after another, between their call and their answer",
@@ -58,6 +58,10 @@ const CHECKS: [(&str, &str); 7] = [
     (
         "replicas_agree",
         "all members hold the same contents once they have converged",
+    ),
+    (
+        "monotonic",
+        "while a member's process lives, its answers never go back in revision or term",
     ),
     (
         "members",

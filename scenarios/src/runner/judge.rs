@@ -10,7 +10,7 @@ use bytes::Bytes;
 use squall_api::pb::request_op::Request as RequestOp;
 use squall_api::{Bug, Bugs, pb};
 use squall_checkers::linearizable::{self, Applied, Budget};
-use squall_checkers::{durability, recovery, replicas};
+use squall_checkers::{durability, monotonic, recovery, replicas};
 use squall_record::{
     Call, Check, Event, Fact, Kind, Op, Outcome, Reason, Ret, Run, Stats, Stop, Summary, Verdict,
     Witness, seconds,
@@ -92,6 +92,7 @@ pub(super) fn judge(evidence: Evidence<'_>) -> Run {
             }
         }
     }
+    checks.push(monotonic::check(&history, &events));
     let (stops, own_end) = members(&events, &schedule.faults, suspension.as_ref());
     checks.push(own_end);
     checks.push(liveness(&value, stats.simulated_ns));
