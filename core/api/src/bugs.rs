@@ -50,40 +50,62 @@ bugs! {
         "a canceled watch goes on";
     CommitOldTerm R01 "commit-old-term"
         "a leader commits entries of earlier terms by counting who has them";
+    CompactRevisionRefused K07 "compact-revision-refused"
+        "a read at the compact revision itself is refused";
     CompactedUnnamed V17 "compacted-unnamed"
         "a watch that is canceled because of compaction is not told up to where";
+    CompareAtPropose K34 "compare-at-propose"
+        "a transaction's compares are evaluated when it is proposed, and not when it is applied";
     CountFromGrant L03 "count-from-grant"
         "a new leader does not extend leases: what it has not renewed itself expires";
     CountOldVotes R38 "count-old-votes"
         "a candidate counts votes that were given to it in an earlier term";
     CountOwnBeforeFsync R07 "count-own-before-fsync"
         "the leader counts itself among those who have an entry before its own fsync";
+    CountWithinLimit K14 "count-within-limit"
+        "a range counts no more keys than its limit lets through";
     CreateBackendInPlace W21 "create-backend-in-place"
         "the database is created under its own name, and a crash in the middle leaves half of one";
     CutOneTooMany W04 "cut-one-too-many"
         "repairing a torn log cuts off an intact record, too";
     CutRotAsTornTail W17 "cut-rot-as-torn-tail"
         "a damaged record in the middle of the log is cut off, as if it were a torn tail";
+    DefragmentDropsBatch C10 "defragment-drops-batch"
+        "defragmenting drops what was applied and not committed to the database yet";
     DropDeleteAtCompaction V04 "drop-delete-at-compaction"
         "a watch from the compacted revision on is not told of what was deleted at it";
     EarlyConfChange M01 "early-conf-change"
         "a new leader changes the membership while a change of an earlier term waits in its log";
+    EmptyDeleteTakesRevision K11 "empty-delete-takes-revision"
+        "deleting nothing takes a revision";
     EventsBeforeBacklog V15 "events-before-backlog"
         "a watcher that lags is told of new changes before the older ones";
     ExpireLocally L01 "expire-locally"
         "each member lets leases expire by its own clock, not through the log";
+    FailedTxnKeepsPuts K08 "failed-txn-keeps-puts"
+        "a transaction whose range fails leaves what it put before";
+    ForgetAlarms K27 "forget-alarms"
+        "alarms are gone after a restart";
+    ForgetTombstones K23 "forget-tombstones"
+        "the index that a restart rebuilds knows no deletions";
     ForgetVote R02 "forget-vote"
         "a member forgets over a restart for whom it voted";
     FullTtlAgain L04 "full-ttl-again"
         "a new leader gives a lease its full TTL again, whatever a checkpoint says";
+    FuzzyBackup S16 "fuzzy-backup"
+        "a backup holds what the database had committed, and claims the revision of what was applied";
     HalfQuorum R14 "half-quorum"
         "half of an even number of voters is taken for a quorum";
+    HashIgnoresTail K22 "hash-ignores-tail"
+        "the hash of history leaves out what is not committed to the database yet";
     IgnoreFailedFsync W13 "ignore-failed-fsync"
         "a failed fsync of the log is tried again, and its success believed";
     IgnoreFullDisk W14 "ignore-full-disk"
         "a write of the log that found the disk full is taken for done";
     IgnorePrevTerm R10 "ignore-prev-term"
         "a follower appends after an entry of another term than the leader's";
+    IgnoreValueCreates K32 "ignore-value-creates"
+        "a put that keeps the value creates a key that is not there";
     InstallForgetsWatchers S07 "install-forgets-watchers"
         "watchers are not told of what a snapshot brought";
     InstallReplaysWatches V02 "install-replays-watches"
@@ -104,12 +126,24 @@ bugs! {
         "leases expire by the wall clock";
     LeaseOutlivesBound R19 "lease-outlives-bound"
         "a leader reads under its lease for as long as it believes to lead, whatever its clock says";
+    LocalAlarm K26 "local-alarm"
+        "a member without space raises the alarm for itself alone";
+    LocalQuota K20 "local-quota"
+        "whether an entry is applied depends on the space of the member that applies it";
     LoseAttachments K29 "lose-attachments"
         "a restart forgets which keys are attached to which lease";
     LoseNegativeLeases L12 "lose-negative-leases"
         "a restart forgets leases with negative ids";
+    MissingKeyHasValue K17 "missing-key-has-value"
+        "a key that is not there compares as one with an empty value";
+    MoveLeaderToAnyone C11 "move-leader-to-anyone"
+        "leadership is said to be handed over to whoever is named";
+    NoApplyGapLimit C18 "no-apply-gap-limit"
+        "writes are accepted however much waits to be applied";
     OpenUnguarded W23 "open-unguarded"
         "the database is repaired in a hurry, and one that lost synced writes makes the member panic";
+    PrevIsNew K13 "prev-is-new"
+        "a put answers its new value as the previous one";
     PrevKvIsNew V08 "prev-kv-is-new"
         "the previous value in an event is the new one";
     ProgressWhileBehind V01 "progress-while-behind"
@@ -136,6 +170,12 @@ bugs! {
         "a watcher whose client is slow is told the last events twice";
     RestartLogBeforeInstall W10 "restart-log-before-install"
         "the log restarts behind a snapshot that is not installed yet";
+    RestoreKeepsIds S12 "restore-keeps-ids"
+        "a cluster that was restored from a backup has the old cluster's id";
+    RestoreUnverified W24 "restore-unverified"
+        "a damaged backup is restored";
+    RevisionFromKeys K04 "revision-from-keys"
+        "after a compaction a restart takes the revision from the keys that are left";
     RevokeInSteps L08 "revoke-in-steps"
         "the keys of a lease are deleted one revision after the other";
     RevokeWhenDeposed L02 "revoke-when-deposed"
@@ -148,6 +188,8 @@ bugs! {
         "a snapshot holds more than the index that it claims";
     SnapshotForgetsLearners R25 "snapshot-forgets-learners"
         "a snapshot's learners are lost when it is installed";
+    SortWithinLimit K15 "sort-within-limit"
+        "a range is cut off at its limit before it is sorted";
     SplitRevisions V07 "split-revisions"
         "the events of one revision come in several responses";
     StuckProbe R32 "stuck-probe"
@@ -158,6 +200,12 @@ bugs! {
         "a follower cuts its log off after each append, also where the entries match";
     TwoConfChanges M02 "two-conf-changes"
         "a leader changes the membership while another change is under way";
+    TxnReadsBefore K10 "txn-reads-before"
+        "a range in a transaction does not see what the transaction put";
+    TxnSplitsRevisions K09 "txn-splits-revisions"
+        "each operation of a transaction takes a revision of its own";
+    UnboundedTxn K25 "unbounded-txn"
+        "a transaction may have any number of operations";
     UnboundedWatchWindow V26 "unbounded-watch-window"
         "responses pile up without bound for a client that does not take them";
     UncheckedRecords W05 "unchecked-records"
@@ -176,6 +224,8 @@ bugs! {
         "a snapshot counts as installed before it is durable";
     UseLeftoverTemporary S14 "use-leftover-temporary"
         "a database that was never finished is taken for the real one";
+    VersionOutlivesKey K12 "version-outlives-key"
+        "a key that was deleted goes on counting its versions when it is put again";
     VoteIgnoresTerm R05 "vote-ignores-term"
         "logs are compared by their length alone when a vote is asked for";
     VoteShorterLog R04 "vote-shorter-log"
@@ -184,6 +234,8 @@ bugs! {
         "a watch without a revision is told all history";
     WatchSurvivesMinority V19 "watch-survives-minority"
         "a watch that requires a leader goes on without one";
+    ZeroEndIsEmpty K16 "zero-end-is-empty"
+        "a range to the end of the key space is taken for one key";
 }
 
 impl Bug {

@@ -59,6 +59,20 @@ pub struct Config {
     /// Bytes of history above which nothing more is written, as etcd's
     /// `--quota-backend-bytes`.
     pub quota_bytes: u64,
+    /// Whether and when history is compacted without anybody asking.
+    pub auto_compaction: AutoCompaction,
+}
+
+/// Which history is kept when nobody asks for its compaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AutoCompaction {
+    /// All of it.
+    #[default]
+    Off,
+    /// What was current within so many nanoseconds.
+    Periodic(u64),
+    /// So many revisions.
+    Revisions(u64),
 }
 
 impl Config {
@@ -87,6 +101,7 @@ impl Config {
             watch_window: 128,
             watch_progress_interval: 600_000_000_000,
             quota_bytes: 2 << 30,
+            auto_compaction: AutoCompaction::Off,
         }
     }
 

@@ -25,7 +25,7 @@ mod status;
 mod view;
 
 pub use bugs::{Bug, Bugs};
-pub use config::{Config, ConfigError, Env};
+pub use config::{AutoCompaction, Config, ConfigError, Env};
 pub use disk::{Disk, File, NoStamp, Open, Stamp, SyncId};
 pub use drive::{Host, drive};
 pub use frame::{FRAME_HEADER_LEN, FrameError, MAX_FRAME_LEN, PeerBody, PeerFrame, VERSION};

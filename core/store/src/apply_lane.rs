@@ -7,7 +7,8 @@ mod maintenance;
 mod members;
 mod watch;
 
-use crate::alarms::Alarms;
+use crate::alarms::{Alarms, cost};
+use crate::auto_compaction::AutoCompactor;
 use crate::backend::guard::guarded;
 use crate::backend::{Backend, open_error};
 use crate::check::check;
@@ -86,6 +87,7 @@ pub struct ApplyLane {
     /// Highest index known to be committed.
     known_commit: u64,
     alarms: Alarms,
+    auto_compactor: AutoCompactor,
     /// When an alarm was last proposed here.
     alarm_proposed: Option<u64>,
     transfers: Vec<Transfer>,
@@ -116,7 +118,10 @@ impl ApplyLane {
             true => opening(),
             false => guarded(|| Ok(opening())).map_err(open_error)?,
         };
-        let (store, rows, meta) = opened?;
+        let (mut store, rows, mut meta) = opened?;
+        if env.bugs.has(Bug::RevisionFromKeys) && meta.compact_revision > 0 {
+            meta.revision = store.take_revision_from_keys();
+        }
         let base = LogBase {
             index: meta.index,
             term: meta.entry.term,
@@ -127,7 +132,11 @@ impl ApplyLane {
         let mut seed = [0; 32];
         env.rng.clone().fill_bytes(&mut seed);
         let lane = ApplyLane {
-            alarms: Alarms::load(&rows).map_err(open_error)?,
+            alarms: match env.bugs.has(Bug::ForgetAlarms) {
+                true => Alarms::default(),
+                false => Alarms::load(&rows).map_err(open_error)?,
+            },
+            auto_compactor: AutoCompactor::new(env.cfg.auto_compaction, now.mono),
             alarm_proposed: None,
             transfers: Vec::new(),
             compacting: Compacting::at_open(store.is_compacting()),
@@ -230,7 +239,11 @@ impl ApplyLane {
             reply(id, Err(Refusal::NoLeader.status()), fx);
             return Ok(());
         }
-        if let Err(refusal) = check(&req, self.cfg.max_txn_ops) {
+        let max_txn_ops = match self.bugs.has(Bug::UnboundedTxn) {
+            true => usize::MAX,
+            false => self.cfg.max_txn_ops,
+        };
+        if let Err(refusal) = check(&req, max_txn_ops) {
             reply(id, Err(refusal.status()), fx);
             return Ok(());
         }
@@ -268,7 +281,14 @@ impl ApplyLane {
             Request::Lease(req) => return self.lease_request(now, id, session, req, fx),
             Request::Put(req) => Command::Put(req),
             Request::DeleteRange(req) => Command::DeleteRange(req),
-            Request::Txn(req) => Command::Txn(req),
+            Request::Txn(mut req) => {
+                if self.bugs.has(Bug::CompareAtPropose)
+                    && let Err(Failed::Fatal(fatal)) = txn::decide_early(&self.store, &mut req)
+                {
+                    return Err(fatal);
+                }
+                Command::Txn(req)
+            }
             Request::Compact(req) => Command::Compaction(req),
             Request::Watch(first) => {
                 self.open_watch(now, id, session, meta, first, fx);
@@ -291,7 +311,8 @@ impl ApplyLane {
         command: Command,
         fx: &mut Effects,
     ) {
-        if self.known_commit > self.meta.index.saturating_add(MAX_APPLY_GAP) {
+        let gap = self.known_commit.saturating_sub(self.meta.index);
+        if gap > MAX_APPLY_GAP && !self.bugs.has(Bug::NoApplyGapLimit) {
             reply(req, Err(Refusal::TooManyRequests.status()), fx);
             return;
         }
@@ -516,6 +537,11 @@ impl ApplyLane {
 
     fn execute(&mut self, now: Now, entry: &Entry, command: Command) -> Result<Response, Failed> {
         self.alarms.check(&command)?;
+        if self.bugs.has(Bug::LocalQuota)
+            && self.store.stored_bytes() + cost(&command) > self.cfg.quota_bytes
+        {
+            return Err(Refusal::NoSpace.into());
+        }
         match command {
             Command::Alarm(req) => self.alarm(&req),
             Command::Put(req) => {
@@ -756,6 +782,7 @@ impl Machine for ApplyLane {
         if self.commit_is_due(now) {
             self.commit(fx)?;
         }
+        self.compact_by_itself(now, fx);
         self.continue_compaction(now, fx)
     }
 
@@ -766,6 +793,7 @@ impl Machine for ApplyLane {
         [
             self.commit_deadline,
             self.compacting.deadline(),
+            self.auto_compactor.deadline(),
             self.waiting.deadline(),
             self.reads.deadline(),
             self.watch_deadline(),

@@ -15,12 +15,13 @@ mod file;
 pub(crate) mod guard;
 mod row;
 
+use crate::backup::Changes;
 use crate::meta::Meta;
 use bytes::Bytes;
 use file::{PATH, Storage};
 use guard::guarded;
 use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition};
-use squall_api::{Bug, Bugs, Disk, Env, Fatal, File, Open, OpenError};
+use squall_api::{Bug, Bugs, Config, Disk, Env, Fatal, File, Open, OpenError};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
@@ -112,6 +113,42 @@ impl Backend {
             });
         }
         Ok((backend, meta))
+    }
+
+    /// Creates the backend of a member that does not begin with nothing, and
+    /// closes it.
+    pub(crate) fn create(
+        disk: &Arc<dyn Disk>,
+        cfg: &Config,
+        changes: &Changes,
+        rows: &BTreeMap<Bytes, Bytes>,
+        meta: &Meta,
+    ) -> Result<(), Fatal> {
+        let opening = Opening {
+            disk,
+            bugs: Bugs::NONE,
+            cache_bytes: cfg.backend_cache_bytes,
+        };
+        let changes = changes.iter();
+        let changes = changes.map(|(key, value)| Write::Change(key.as_bytes(), value));
+        let rows = rows.iter().map(|(key, value)| Write::Row(key, value));
+        opening.build(changes.chain(rows), meta)?.close();
+        Ok(())
+    }
+
+    /// Writes everything that is committed into a new file without the holes
+    /// that removals left, and puts it in the old one's place, durably and at
+    /// once.
+    pub(crate) fn defragment(&mut self) -> Result<(), Fatal> {
+        let opening = Opening {
+            disk: &self.disk,
+            bugs: self.bugs,
+            cache_bytes: self.cache_bytes,
+        };
+        let next = opening.copy_of(self.db())?;
+        self.storage.retire();
+        *self = next;
+        Ok(())
     }
 
     /// Commits `writes` and `meta` durably, in one transaction. Returns how many
@@ -227,6 +264,11 @@ impl Backend {
             .collect()
     }
 
+    /// Whether `bug` is planted.
+    pub(crate) fn has(&self, bug: Bug) -> bool {
+        self.bugs.has(bug)
+    }
+
     /// The file's size in bytes.
     pub(crate) fn len(&self) -> Result<u64, Fatal> {
         Ok(self.storage.len()?)
@@ -296,6 +338,22 @@ impl Opening<'_> {
         })?;
         file::name(self.disk.as_ref())?;
         storage.skip_syncs(false);
+        Ok(self.opened(storage, db, keys))
+    }
+
+    /// A new file with what is committed in `from`, row by row as it is stored,
+    /// checksums and all.
+    fn copy_of(&self, from: &Database) -> Result<Backend, Fatal> {
+        let storage = Storage::new(file::create(self.disk.as_ref())?);
+        let (db, keys) = guarded(|| {
+            let mut db = self.database(&storage).map_err(fatal)?;
+            copy_tables(from, &db)?;
+            // Gives back what the file grew by ahead of need.
+            db.compact().map_err(|e| fatal(compaction_error(e)))?;
+            let keys = read(&db).map_err(fatal)?;
+            Ok((db, keys))
+        })?;
+        file::name(self.disk.as_ref())?;
         Ok(self.opened(storage, db, keys))
     }
 
@@ -375,6 +433,38 @@ fn write<'a>(
     }
     txn.commit()?;
     Ok(removed_bytes)
+}
+
+fn copy_tables(from: &Database, to: &Database) -> Result<(), Fatal> {
+    let read = from.begin_read().map_err(fatal)?;
+    let txn = to.begin_write().map_err(fatal)?;
+    for table in [KEYS, ROWS] {
+        let source = read.open_table(table).map_err(fatal)?;
+        let mut target = txn.open_table(table).map_err(fatal)?;
+        for entry in source.iter().map_err(fatal)? {
+            let (key, stored) = entry.map_err(fatal)?;
+            row::open(key.value(), stored.value())?;
+            target.insert(key.value(), stored.value()).map_err(fatal)?;
+        }
+    }
+    {
+        let source = read.open_table(META).map_err(fatal)?;
+        let mut target = txn.open_table(META).map_err(fatal)?;
+        for entry in source.iter().map_err(fatal)? {
+            let (name, stored) = entry.map_err(fatal)?;
+            row::open(name.value().as_bytes(), stored.value())?;
+            target.insert(name.value(), stored.value()).map_err(fatal)?;
+        }
+    }
+    txn.commit().map_err(fatal)
+}
+
+/// Nothing else uses a database that was just made.
+fn compaction_error(error: redb::CompactionError) -> redb::Error {
+    match error {
+        redb::CompactionError::Storage(e) => e.into(),
+        other => unreachable!("a new database has no transactions: {other}"),
+    }
 }
 
 fn read_meta(db: &Database) -> Result<Result<Meta, String>, redb::Error> {

@@ -3,7 +3,9 @@
 use crate::error::{Failed, Refusal};
 use crate::mvcc::Mvcc;
 use crate::revision::RevisionKey;
+use crate::rows::Rows;
 use squall_api::pb::{HashKvRequest, HashKvResponse, ResponseHeader};
+use squall_api::{Bug, Fatal};
 
 /// CRC-32C over the table's name and every change up to the revision asked
 /// for, as etcd computes it; 0 asks for the current one. What is compacted does
@@ -21,10 +23,15 @@ pub(crate) fn hash_kv(store: &mut Mvcc, req: &HashKvRequest) -> Result<HashKvRes
     } else {
         req.revision
     };
+    let first_pending = store.first_pending().unwrap_or(i64::MAX);
+    let counted = match store.has(Bug::HashIgnoresTail) {
+        true => upto.min(first_pending - 1),
+        false => upto,
+    };
     let mut crc = Crc32c::default();
     crc.update(b"key");
     store.for_each_change(|key, value| {
-        let within = RevisionKey::parse(key).is_some_and(|key| key.revision().main <= upto);
+        let within = RevisionKey::parse(key).is_some_and(|key| key.revision().main <= counted);
         if within {
             crc.update(key);
             crc.update(value);
@@ -39,6 +46,23 @@ pub(crate) fn hash_kv(store: &mut Mvcc, req: &HashKvRequest) -> Result<HashKvRes
         compact_revision: store.compact_revision(),
         hash_revision: upto,
     })
+}
+
+/// CRC-32C over everything that the backend holds of the cluster's state:
+/// history and the rows beside it.
+pub(crate) fn hash_all(store: &mut Mvcc, rows: &Rows) -> Result<u32, Fatal> {
+    let mut crc = Crc32c::default();
+    crc.update(b"key");
+    store.for_each_change(|key, value| {
+        crc.update(key);
+        crc.update(value);
+    })?;
+    crc.update(b"row");
+    for (key, value) in rows.all() {
+        crc.update(key);
+        crc.update(value);
+    }
+    Ok(crc.finish())
 }
 
 /// CRC-32 with Castagnoli's polynomial.

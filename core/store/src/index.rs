@@ -70,6 +70,14 @@ impl Index {
         history.put(revision, revision.main, 1)
     }
 
+    /// How many changes of `key` are known, in all its lives.
+    pub(crate) fn versions(&self, key: &[u8]) -> i64 {
+        let lives = self.keys.get(key).map(|history| &history.generations);
+        let count =
+            |lives: &Vec<Generation>| lives.iter().map(|g| g.revisions.len()).sum::<usize>();
+        lives.map_or(0, count) as i64
+    }
+
     /// Notes the deletion of a key that is visible now.
     pub(crate) fn delete(&mut self, key: &[u8], revision: Revision) {
         let history = self.keys.get_mut(key);

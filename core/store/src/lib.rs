@@ -10,7 +10,9 @@
 mod alarms;
 mod apply_lane;
 mod attached;
+mod auto_compaction;
 mod backend;
+mod backup;
 mod check;
 mod compaction;
 mod digest;
@@ -35,8 +37,10 @@ mod watch;
 
 pub use apply_lane::{ApplyLane, ETCD_VERSION};
 pub use backend::guard::in_guarded_call;
+pub use backup::{BackupStatus, RestoreError, RestoreOptions, backup_status, restore};
 pub use digest::entry_id;
 pub use raft_lane::RaftLane;
+pub use wal::dump_log;
 
 use squall_api::{Env, Now, OpenError};
 

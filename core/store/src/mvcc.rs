@@ -60,6 +60,10 @@ impl Mvcc {
         let mut stored_bytes = 0;
         backend.for_each(|key, value| {
             stored_bytes += (key.len() + value.len()) as u64;
+            let is_gone = key.len() > RevisionKey::PUT_LEN;
+            if is_gone && backend.has(Bug::ForgetTombstones) {
+                return Ok(());
+            }
             restore(&mut index, &mut attached, key, value, meta.revision)
         })?;
         // A crash may have left what compaction had not come to.
@@ -144,7 +148,10 @@ impl Mvcc {
     /// the transaction's.
     pub(crate) fn put(&mut self, key: &Bytes, value: Bytes, lease: i64) -> i64 {
         let revision = self.next_revision();
-        let visible = self.index.put(key, revision);
+        let mut visible = self.index.put(key, revision);
+        if self.has(Bug::VersionOutlivesKey) {
+            visible.version = self.index.versions(key);
+        }
         self.attached.put(key, lease);
         let kv = KeyValue {
             key: key.clone(),
@@ -209,6 +216,19 @@ impl Mvcc {
         self.compaction.removed();
         rows.committed();
         Ok(())
+    }
+
+    /// Rewrites the backend's file without holes. What is pending has to be
+    /// committed before.
+    pub(crate) fn defragment(&mut self) -> Result<(), Fatal> {
+        assert!(self.pending.is_empty(), "a batch was not committed");
+        self.backend.defragment()
+    }
+
+    /// A planted bug: what is pending counts as committed.
+    pub(crate) fn drop_pending(&mut self, meta: &Meta, rows: &mut Rows) -> Result<(), Fatal> {
+        self.pending.clear();
+        self.commit(rows, meta)
     }
 
     /// Replaces the whole store by `changes`, which are in order, and what the
@@ -349,10 +369,49 @@ impl Mvcc {
             return Err(Refusal::FutureRevision);
         }
         let at = if named <= 0 { current } else { named };
-        if at < self.compact_revision {
+        let readable_from =
+            self.compact_revision + i64::from(self.has(Bug::CompactRevisionRefused));
+        if at < readable_from {
             return Err(Refusal::Compacted);
         }
         Ok(at)
+    }
+
+    /// Whether `bug` is planted.
+    pub(crate) fn has(&self, bug: Bug) -> bool {
+        self.backend.has(bug)
+    }
+
+    /// The revision before the transaction that is being applied.
+    pub(crate) fn revision_before(&self) -> i64 {
+        self.revision
+    }
+
+    /// The first main revision that is not committed to the backend.
+    pub(crate) fn first_pending(&self) -> Option<i64> {
+        self.pending.first().map(|c| c.revision.revision().main)
+    }
+
+    /// A planted bug: the revision is that of the newest change among the keys
+    /// that are there.
+    pub(crate) fn take_revision_from_keys(&mut self) -> i64 {
+        let all = self.visible(Span::From(b""), self.revision);
+        let newest = all.map(|(_, visible)| visible.modified.main).max();
+        self.revision = newest.unwrap_or(self.compact_revision);
+        self.revision
+    }
+
+    /// A planted bug: takes a revision for nothing.
+    pub(crate) fn skip_revision(&mut self) {
+        self.revision += 1;
+    }
+
+    /// A planted bug: what is pending is out of sight for `look`.
+    pub(crate) fn without_pending<T>(&mut self, look: impl FnOnce(&mut Mvcc) -> T) -> T {
+        let pending = std::mem::take(&mut self.pending);
+        let seen = look(self);
+        self.pending = pending;
+        seen
     }
 
     /// Closes the backend; nothing may be asked of it any more.

@@ -3,6 +3,7 @@
 use crate::error::Failed;
 use crate::index::Span;
 use crate::mvcc::Mvcc;
+use squall_api::Bug;
 use squall_api::pb::range_request::{SortOrder, SortTarget};
 use squall_api::pb::{KeyValue, RangeRequest, RangeResponse, ResponseHeader};
 use std::cmp::Ordering;
@@ -11,7 +12,11 @@ use std::cmp::Ordering;
 /// where an older one was asked for.
 pub(crate) fn range(store: &Mvcc, req: &RangeRequest) -> Result<RangeResponse, Failed> {
     let at = store.resolve_revision(req.revision)?;
-    let span = Span::new(&req.key, &req.range_end);
+    let end: &[u8] = match store.has(Bug::ZeroEndIsEmpty) && req.range_end == [0][..] {
+        true => &[],
+        false => &req.range_end,
+    };
+    let span = Span::new(&req.key, end);
     let mut resp = RangeResponse {
         header: Some(ResponseHeader {
             revision: store.current_revision(),
@@ -21,7 +26,10 @@ pub(crate) fn range(store: &Mvcc, req: &RangeRequest) -> Result<RangeResponse, F
     };
 
     // `count` is of all keys, whatever limit and filters leave of them.
-    let fetch = fetch_limit(req);
+    let fetch = match store.has(Bug::SortWithinLimit) && req.limit > 0 {
+        true => req.limit as usize,
+        false => fetch_limit(req),
+    };
     for (_, visible) in store.visible(span, at) {
         resp.count += 1;
         if !req.count_only && resp.kvs.len() < fetch {
@@ -29,6 +37,9 @@ pub(crate) fn range(store: &Mvcc, req: &RangeRequest) -> Result<RangeResponse, F
         }
     }
 
+    if store.has(Bug::CountWithinLimit) && !req.count_only {
+        resp.count = resp.kvs.len() as i64;
+    }
     resp.kvs.retain(|kv| passes(req, kv));
     sort(req, &mut resp.kvs);
     if req.limit > 0 && resp.kvs.len() as u64 > req.limit as u64 {

@@ -27,7 +27,7 @@ pub(crate) struct RevisionKey {
 }
 
 impl RevisionKey {
-    const PUT_LEN: usize = 17;
+    pub(crate) const PUT_LEN: usize = 17;
     const TOMBSTONE_LEN: usize = 18;
 
     pub(crate) fn new(revision: Revision, tombstone: bool) -> RevisionKey {

@@ -10,6 +10,7 @@ use crate::index::Span;
 use crate::lease::Lessor;
 use crate::mvcc::Mvcc;
 use crate::range::range;
+use squall_api::Bug;
 use squall_api::pb::compare::{CompareResult, CompareTarget, TargetUnion};
 use squall_api::pb::request_op::Request as Op;
 use squall_api::pb::response_op::Response as OpResponse;
@@ -41,7 +42,8 @@ pub(crate) fn put(
     req: PutRequest,
 ) -> Result<PutResponse, Failed> {
     lessor.check(req.lease)?;
-    if (req.ignore_value || req.ignore_lease) && !exists(store, &req.key) {
+    let may_create = store.has(Bug::IgnoreValueCreates);
+    if (req.ignore_value || req.ignore_lease) && !may_create && !exists(store, &req.key) {
         return Err(Refusal::KeyNotFound.into());
     }
     Ok(execute_put(store, req)?)
@@ -52,7 +54,11 @@ pub(crate) fn delete_range(
     store: &mut Mvcc,
     req: &DeleteRangeRequest,
 ) -> Result<DeleteRangeResponse, Failed> {
-    Ok(execute_delete(store, req)?)
+    let deleted = execute_delete(store, req)?;
+    if deleted.deleted == 0 && store.has(Bug::EmptyDeleteTakesRevision) {
+        store.skip_revision();
+    }
+    Ok(deleted)
 }
 
 /// Applies a transaction that the caller ends. On an error it had no effect.
@@ -62,10 +68,30 @@ pub(crate) fn txn(
     req: TxnRequest,
 ) -> Result<TxnResponse, Failed> {
     let taken = decide(store, req)?;
-    Feasible::of(lessor).check(store, &taken)?;
+    if !store.has(Bug::FailedTxnKeepsPuts) {
+        Feasible::of(lessor).check(store, &taken)?;
+    }
     let mut resp = execute(store, taken)?;
     resp.header = header(store.current_revision());
     Ok(resp)
+}
+
+/// A planted bug: the transaction as the store decides it now, with a compare
+/// that cannot come out otherwise later.
+pub(crate) fn decide_early(store: &Mvcc, txn: &mut TxnRequest) -> Result<(), Failed> {
+    let mut holds_all = true;
+    for compare in &txn.compare {
+        holds_all &= holds(store, compare)?;
+    }
+    let never = Compare {
+        result: CompareResult::Less as i32,
+        target: CompareTarget::Version as i32,
+        key: bytes::Bytes::from_static(b"\0"),
+        target_union: Some(TargetUnion::Version(0)),
+        ..Compare::default()
+    };
+    txn.compare = if holds_all { vec![] } else { vec![never] };
+    Ok(())
 }
 
 /// Answers a read-only transaction.
@@ -183,8 +209,9 @@ fn holds(store: &Mvcc, compare: &Compare) -> Result<bool, Failed> {
     }
     // A key that is not there has no value, not even an empty one. All its
     // numbers are 0.
+    let has_value = store.has(Bug::MissingKeyHasValue);
     Ok(any
-        || compare.target != CompareTarget::Value as i32
+        || (has_value || compare.target != CompareTarget::Value as i32)
             && holds_for(compare, &KeyValue::default()))
 }
 
@@ -291,11 +318,19 @@ fn execute(store: &mut Mvcc, taken: Taken) -> Result<TxnResponse, Failed> {
     let mut responses = Vec::with_capacity(taken.ops.len());
     for op in taken.ops {
         responses.push(response_op(match op {
-            TakenOp::Range(req) => OpResponse::ResponseRange(range(store, &req)?),
+            TakenOp::Range(mut req) => {
+                if store.has(Bug::TxnReadsBefore) && req.revision == 0 {
+                    req.revision = store.revision_before();
+                }
+                OpResponse::ResponseRange(range(store, &req)?)
+            }
             TakenOp::Put(req) => OpResponse::ResponsePut(execute_put(store, req)?),
             TakenOp::Delete(req) => OpResponse::ResponseDeleteRange(execute_delete(store, &req)?),
             TakenOp::Txn(taken) => OpResponse::ResponseTxn(execute(store, taken)?),
         }));
+        if store.has(Bug::TxnSplitsRevisions) {
+            store.end_txn();
+        }
     }
     Ok(TxnResponse {
         // As in etcd, a nested transaction's header is there and empty.
@@ -306,7 +341,7 @@ fn execute(store: &mut Mvcc, taken: Taken) -> Result<TxnResponse, Failed> {
 }
 
 fn execute_put(store: &mut Mvcc, req: PutRequest) -> Result<PutResponse, squall_api::Fatal> {
-    let previous = if req.ignore_value || req.ignore_lease || req.prev_kv {
+    let mut previous = if req.ignore_value || req.ignore_lease || req.prev_kv {
         store.get(&req.key)?
     } else {
         None
@@ -321,6 +356,9 @@ fn execute_put(store: &mut Mvcc, req: PutRequest) -> Result<PutResponse, squall_
         }
     }
     let revision = store.put(&req.key, value, lease);
+    if req.prev_kv && previous.is_some() && store.has(Bug::PrevIsNew) {
+        previous = store.get(&req.key)?;
+    }
     Ok(PutResponse {
         header: header(revision),
         prev_kv: previous.filter(|_| req.prev_kv),

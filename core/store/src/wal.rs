@@ -8,6 +8,7 @@
 //! cache shows, and writes the segment that was being written anew. All earlier
 //! ones were durable before it was begun.
 
+mod dump;
 mod record;
 mod replay;
 mod segment;
@@ -15,7 +16,7 @@ mod segment;
 use raft_proto::eraftpb::{Entry, HardState};
 use record::{FORMAT, Place, Record};
 use replay::{Replayed, replay};
-use segment::{DIR, Segment};
+use segment::Segment;
 use squall_api::OpenError;
 use squall_api::{Bug, Bugs, Config, Disk, File, Open, SyncId};
 use squall_raft::{LogBase, Output};
@@ -23,7 +24,9 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use dump::dump_log;
 pub(crate) use replay::Identity;
+pub(crate) use segment::DIR;
 
 /// An open log.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use crate::error::{Failed, Refusal};
 use squall_api::pb::alarm_request::AlarmAction;
 use squall_api::pb::internal_raft_request::Command;
 use squall_api::pb::{AlarmRequest, AlarmResponse, AlarmType};
-use squall_api::{Effects, MaintenanceResponse, Now, ReqId, Response};
+use squall_api::{Bug, Effects, MaintenanceResponse, Now, ReqId, Response};
 
 impl ApplyLane {
     /// Applies what was asked about alarms; looking at them, too, comes with
@@ -63,6 +63,9 @@ impl ApplyLane {
             .is_some_and(|at| now.mono < at.saturating_add(self.cfg.election_timeout));
         if is_soon || self.alarms.is_active(kind, member) {
             return;
+        }
+        if self.bugs.has(Bug::LocalAlarm) {
+            return self.alarms.activate_here(kind, member);
         }
         self.alarm_proposed = Some(now.mono);
         fx.mark("apply.raised_alarm");

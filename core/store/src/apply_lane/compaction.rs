@@ -2,6 +2,7 @@
 
 use super::ApplyLane;
 use crate::error::Failed;
+use squall_api::pb::internal_raft_request::Command;
 use squall_api::pb::{CompactionRequest, CompactionResponse};
 use squall_api::{Effects, Fatal, Now, ReqId, Response};
 
@@ -39,6 +40,23 @@ impl ApplyLane {
         Ok(Response::Compact(CompactionResponse {
             header: Some(self.header()),
         }))
+    }
+
+    /// Proposes to compact what has come of age, where this member leads.
+    pub(super) fn compact_by_itself(&mut self, now: Now, fx: &mut Effects) {
+        let revision = self.meta.revision;
+        let Some(at) = self.auto_compactor.due(now.mono, revision) else {
+            return;
+        };
+        if self.leader != self.cfg.id || at <= self.store.compact_revision() {
+            return;
+        }
+        fx.mark("apply.compacts_by_itself");
+        let req = CompactionRequest {
+            revision: at,
+            physical: false,
+        };
+        self.propose_for_nobody(Command::Compaction(req), fx);
     }
 
     /// Begins to remove what an entry compacted away.

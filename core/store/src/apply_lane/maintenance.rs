@@ -1,13 +1,20 @@
 //! The calls of the service `Maintenance`.
 
-use super::{ApplyLane, reply};
+use super::{ApplyLane, ETCD_VERSION, reply};
 use crate::error::Refusal;
+use crate::hash::hash_all;
+use crate::{backup, snapshot};
 use squall_api::pb::internal_raft_request::Command;
-use squall_api::pb::{MoveLeaderRequest, MoveLeaderResponse};
-use squall_api::{
-    Effect, Effects, Fatal, LaneMsg, MaintenanceRequest, MaintenanceResponse, Now, ReqId, Response,
-    SessionId,
+use squall_api::pb::{
+    DefragmentResponse, HashResponse, MoveLeaderRequest, MoveLeaderResponse, SnapshotResponse,
 };
+use squall_api::{
+    Bug, Effect, Effects, Fatal, LaneMsg, MaintenanceRequest, MaintenanceResponse, Now, ReqId,
+    Response, SessionId,
+};
+
+/// Bytes of one piece of a backup; etcd's.
+const BLOB: usize = 32 << 10;
 
 /// A transfer of leadership that somebody waits for.
 #[derive(Debug)]
@@ -32,14 +39,69 @@ impl ApplyLane {
                 self.propose(now, id, session, Command::Alarm(req), fx);
             }
             MaintenanceRequest::MoveLeader(req) => self.move_leader(now, id, session, &req, fx),
-            MaintenanceRequest::Defragment(_)
-            | MaintenanceRequest::Hash(_)
-            | MaintenanceRequest::Snapshot(_)
-            | MaintenanceRequest::Downgrade(_) => {
+            MaintenanceRequest::Defragment(_) => self.defragment(id, fx)?,
+            MaintenanceRequest::Hash(_) => {
+                let hash = hash_all(&mut self.store, &self.rows)?;
+                let answer = MaintenanceResponse::Hash(HashResponse {
+                    header: Some(self.header()),
+                    hash,
+                });
+                reply(id, Ok(Response::Maintenance(answer)), fx);
+            }
+            MaintenanceRequest::Snapshot(_) => self.backup(id, fx)?,
+            MaintenanceRequest::Downgrade(_) => {
                 reply(id, Err(Refusal::Unimplemented.status()), fx);
             }
         }
         Ok(())
+    }
+
+    /// Rewrites this member's backend without holes; as in etcd the answer has
+    /// no header. The lane does nothing else meanwhile.
+    fn defragment(&mut self, req: ReqId, fx: &mut Effects) -> Result<(), Fatal> {
+        if self.bugs.has(Bug::DefragmentDropsBatch) {
+            self.store.drop_pending(&self.meta, &mut self.rows)?;
+        } else if self.uncommitted > 0 {
+            self.commit(fx)?;
+        }
+        self.store.defragment()?;
+        fx.mark("apply.defragmented");
+        let answer = MaintenanceResponse::Defragment(DefragmentResponse { header: None });
+        reply(req, Ok(Response::Maintenance(answer)), fx);
+        Ok(())
+    }
+
+    /// Streams the state as it is now, in pieces, and their checksum last. All
+    /// pieces share one dump, made in one step: no write comes between them.
+    fn backup(&mut self, req: ReqId, fx: &mut Effects) -> Result<(), Fatal> {
+        let (rows, meta) = (&self.rows, &self.meta);
+        let dump = match self.bugs.has(Bug::FuzzyBackup) {
+            true => self
+                .store
+                .without_pending(|store| snapshot::dump(store, rows, meta))?,
+            false => snapshot::dump(&mut self.store, rows, meta)?,
+        };
+        let checksum = backup::checksum(&dump);
+        let mut rest = dump;
+        loop {
+            let blob = rest.split_to(rest.len().min(BLOB));
+            let last = blob.is_empty();
+            let answer = MaintenanceResponse::Snapshot(SnapshotResponse {
+                header: Some(self.header()),
+                remaining_bytes: rest.len() as u64,
+                blob: if last { checksum.clone() } else { blob },
+                version: ETCD_VERSION.into(),
+            });
+            fx.push(Effect::Reply {
+                id: req,
+                result: self.finish(Ok(Response::Maintenance(answer)))?,
+                last,
+            });
+            if last {
+                fx.mark("apply.streamed_backup");
+                return Ok(());
+            }
+        }
     }
 
     /// Asks the Raft lane to hand leadership over. The answer comes when the
@@ -55,6 +117,8 @@ impl ApplyLane {
         let to = request.target_id;
         let refusal = if self.leader != self.cfg.id {
             Some(Refusal::NotLeader)
+        } else if self.bugs.has(Bug::MoveLeaderToAnyone) {
+            return reply(req, Ok(moved()), fx);
         } else if !self.meta.membership.config.voters.contains(to) {
             Some(Refusal::BadLeaderTransferee)
         } else {

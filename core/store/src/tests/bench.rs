@@ -50,7 +50,20 @@ impl Bench {
     }
 
     pub(super) fn open(disk: &Arc<dyn Disk>, cfg: Config) -> Result<Bench, OpenError> {
-        let (lane, base) = ApplyLane::open(&env(disk, cfg), Now::default())?;
+        Bench::open_with(disk, cfg, Bugs::NONE)
+    }
+
+    /// A member with `bugs` planted in it.
+    pub(super) fn open_with(
+        disk: &Arc<dyn Disk>,
+        cfg: Config,
+        bugs: Bugs,
+    ) -> Result<Bench, OpenError> {
+        let env = Env {
+            bugs,
+            ..env(disk, cfg)
+        };
+        let (lane, base) = ApplyLane::open(&env, Now::default())?;
         Ok(Bench {
             lane,
             now: Now::default(),

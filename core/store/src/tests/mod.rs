@@ -1,5 +1,6 @@
 //! Tests of the lanes and the log as a whole, through what goes in and comes out.
 
+mod backup;
 mod bench;
 mod compaction;
 mod crash;
@@ -10,6 +11,7 @@ mod lease;
 mod maintenance;
 mod members;
 mod model;
+mod planted;
 mod raft_lane;
 mod wal;
 mod watch;

@@ -270,7 +270,7 @@ impl Replayed {
     }
 }
 
-fn read(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
+pub(crate) fn read(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
     let file = disk.open(path, Open::Existing)?;
     let mut bytes = vec![0; file.len()? as usize];
     file.read_at(0, &mut bytes)?;
