@@ -102,7 +102,7 @@ pub const fn scenarios(bug: Bug) -> &'static [&'static str] {
         | Bug::UnboundedTxn
         | Bug::VersionOutlivesKey
         | Bug::ZeroEndIsEmpty => &[],
-        Bug::ForgetVote => &["election-storm"],
+        Bug::ForgetVote | Bug::TakeAnyReadAnswer => &["election-storm"],
         Bug::LeaseOutlivesBound => &["read-leases"],
         Bug::SnapshotAheadOfIndex => &["lagging-follower-snapshot"],
         Bug::UnconfirmedRead => &["one-way-partition-leader"],

@@ -109,6 +109,7 @@ hunts! {
     repeat_forward RepeatForward;
     snapshot_ahead_of_index SnapshotAheadOfIndex;
     stuck_probe StuckProbe;
+    take_any_read_answer TakeAnyReadAnswer;
     truncate_on_append TruncateOnAppend;
     unconfirmed_read UnconfirmedRead;
     unsynced_hard_state UnsyncedHardState;

@@ -196,6 +196,8 @@ bugs! {
         "a follower whose probe was lost is never sent anything again";
     SwapFilters V09 "swap-filters"
         "who wants no puts is told of no deletes, and the other way round";
+    TakeAnyReadAnswer R18 "take-any-read-answer"
+        "a follower takes any answer of its leader for that to the read that waits";
     TruncateOnAppend R08 "truncate-on-append"
         "a follower cuts its log off after each append, also where the entries match";
     TwoConfChanges M02 "two-conf-changes"

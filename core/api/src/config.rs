@@ -1,6 +1,6 @@
 //! What a member is told when it opens.
 
-use crate::{Bugs, Disk};
+use crate::{Bugs, Disk, MAX_FRAME_LEN};
 use rand_chacha::ChaCha8Rng;
 use std::sync::Arc;
 
@@ -32,6 +32,8 @@ pub struct Config {
     pub request_timeout: u64,
     /// A Raft message carries entries up to this many bytes, but always one.
     pub max_append_bytes: u64,
+    /// A snapshot with more data than this many bytes travels in parts of so many.
+    pub snapshot_chunk_bytes: u64,
     /// A WAL segment is closed when it has grown past this many bytes.
     pub wal_segment_bytes: u64,
     /// The log is compacted each time this many more entries were applied.
@@ -89,6 +91,7 @@ impl Config {
             read_lease: 0,
             request_timeout: 7_000_000_000,
             max_append_bytes: 1 << 20,
+            snapshot_chunk_bytes: 1 << 20,
             wal_segment_bytes: 64 << 20,
             snapshot_entries: 10_000,
             catch_up_entries: 5_000,
@@ -137,6 +140,17 @@ impl Config {
                 "a read lease of {} ms needs check-quorum and a longer election timeout than {} ms",
                 self.read_lease / 1_000_000,
                 self.election_timeout / 1_000_000
+            )));
+        }
+        let longest = (MAX_FRAME_LEN / 2) as u64;
+        if !(1..=longest).contains(&self.snapshot_chunk_bytes)
+            || self.max_append_bytes > longest
+            || self.max_request_bytes as u64 > longest
+        {
+            return Err(ConfigError(format!(
+                "appends of {} bytes, requests of {} or parts of snapshots of {} do not fit into \
+                 messages between members: at most {longest} do",
+                self.max_append_bytes, self.max_request_bytes, self.snapshot_chunk_bytes
             )));
         }
         if self.snapshot_entries == 0 || self.backend_commit_entries == 0 {

@@ -4,7 +4,7 @@
 //! damaged message may parse into a different one. A frame therefore carries
 //! its own length and a checksum, and nothing is parsed before both hold.
 
-use crate::pb::peer::Forwarded;
+use crate::pb::peer::{Forwarded, SnapshotChunk, SnapshotReceived};
 use bytes::{Buf, BufMut, BytesMut};
 use protobuf::Message as _;
 use raft_proto::eraftpb::Message;
@@ -14,7 +14,10 @@ pub const VERSION: u16 = 1;
 /// Bytes before a frame's body: magic, version, length, checksum, cluster, from, to.
 pub const FRAME_HEADER_LEN: usize = 4 + 2 + 4 + 4 + 8 + 8 + 8;
 /// The largest body that is accepted.
-pub const MAX_FRAME_LEN: usize = 512 << 20;
+///
+/// Members send appends of at most their settings' `max_append_bytes`, or one
+/// entry, and snapshots in parts: nothing that they say is nearly as long.
+pub const MAX_FRAME_LEN: usize = 64 << 20;
 const MAGIC: [u8; 4] = *b"sqRF";
 
 /// A message, addressed.
@@ -40,10 +43,16 @@ pub enum PeerBody {
     /// A call that only the leader can answer, or its answer: from apply lane
     /// to apply lane. Like every frame it may get lost or repeated.
     Forwarded(Box<Forwarded>),
+    /// A part of a snapshot, from Raft lane to Raft lane.
+    Chunk(Box<SnapshotChunk>),
+    /// How much of a snapshot has arrived, from Raft lane to Raft lane.
+    Received(SnapshotReceived),
 }
 
 const RAFT: u8 = 1;
 const FORWARDED: u8 = 2;
+const CHUNK: u8 = 3;
+const RECEIVED: u8 = 4;
 
 /// Why bytes are not a frame.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -112,13 +121,13 @@ impl PeerFrame {
     pub fn raft(&self) -> Option<&Message> {
         match &self.body {
             PeerBody::Raft(msg) => Some(msg),
-            PeerBody::Forwarded(_) => None,
+            PeerBody::Forwarded(_) | PeerBody::Chunk(_) | PeerBody::Received(_) => None,
         }
     }
 
     /// Whether it is the Raft lane that it goes to; else it is the apply lane.
     pub const fn is_for_raft(&self) -> bool {
-        matches!(self.body, PeerBody::Raft(_))
+        !matches!(self.body, PeerBody::Forwarded(_))
     }
 
     /// Appends the body's bytes alone, without the frame around them.
@@ -132,6 +141,14 @@ impl PeerFrame {
             PeerBody::Forwarded(msg) => {
                 out.push(FORWARDED);
                 prost::Message::encode(&**msg, out).expect("a Vec grows as needed");
+            }
+            PeerBody::Chunk(msg) => {
+                out.push(CHUNK);
+                prost::Message::encode(&**msg, out).expect("a Vec grows as needed");
+            }
+            PeerBody::Received(msg) => {
+                out.push(RECEIVED);
+                prost::Message::encode(msg, out).expect("a Vec grows as needed");
             }
         }
     }
@@ -195,15 +212,18 @@ fn decode_body(body: &[u8]) -> Result<PeerBody, FrameError> {
                 .map_err(|e| FrameError::Body(e.to_string()))?;
             Ok(PeerBody::Raft(msg))
         }
-        Some((&FORWARDED, bytes)) => {
-            let msg = prost::Message::decode(bytes).map_err(|e| FrameError::Body(e.to_string()))?;
-            Ok(PeerBody::Forwarded(Box::new(msg)))
-        }
+        Some((&FORWARDED, bytes)) => parsed(bytes).map(|m| PeerBody::Forwarded(Box::new(m))),
+        Some((&CHUNK, bytes)) => parsed(bytes).map(|m| PeerBody::Chunk(Box::new(m))),
+        Some((&RECEIVED, bytes)) => parsed(bytes).map(PeerBody::Received),
         other => Err(FrameError::Body(format!(
             "it is of unknown kind {:?}",
             other.map(|(kind, _)| kind)
         ))),
     }
+}
+
+fn parsed<M: prost::Message + Default>(bytes: &[u8]) -> Result<M, FrameError> {
+    M::decode(bytes).map_err(|e| FrameError::Body(e.to_string()))
 }
 
 fn checksum(version: u16, tail: &[u8], body: &[u8]) -> u32 {

@@ -121,7 +121,10 @@ impl Raft {
 
     /// The leader of the current term answers.
     pub(crate) fn handle_read_index_response(&mut self, msg: &Message) {
-        let ctx = self.forwarded.decode(&msg.entries[0].data);
+        let mut ctx = self.forwarded.decode(&msg.entries[0].data);
+        if self.settings.bugs.has(Bug::TakeAnyReadAnswer) {
+            ctx = self.forwarded.asked_at.keys().next().copied();
+        }
         let waited = ctx
             .filter(|ctx| self.leader == msg.from && self.forwarded.asked_at.remove(ctx).is_some());
         match waited {

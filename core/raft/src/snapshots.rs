@@ -44,10 +44,7 @@ impl Raft {
             let state = self.configuration().to_state();
             snapshot.mut_metadata().set_conf_state(state);
         }
-        let patience = self
-            .settings
-            .election_timeout
-            .saturating_mul(PATIENCE_ELECTION_TIMEOUTS);
+        let patience = self.snapshot_patience();
         for to in waiting {
             self.mark(marks::SENT_SNAPSHOT);
             let sent = SentSnapshot {
@@ -59,6 +56,24 @@ impl Raft {
             let mut msg = message(MessageType::MsgSnapshot, to);
             msg.set_snapshot(snapshot.clone());
             self.send(msg);
+        }
+    }
+
+    /// A further part of its snapshot has reached `peer`: it is not lost yet.
+    pub fn snapshot_progressed(&mut self, now: u64, peer: u64) {
+        let patience = self.snapshot_patience();
+        if let Some(progress) = self.tracker.get_mut(&peer)
+            && let State::Snapshot(Some(sent)) = &mut progress.state
+        {
+            sent.deadline = now.saturating_add(patience);
+        }
+    }
+
+    /// The index of the snapshot that is under way to `peer`, if one is.
+    pub fn snapshot_under_way(&self, peer: u64) -> Option<u64> {
+        match self.tracker.get(&peer)?.state {
+            State::Snapshot(sent) => sent.map(|sent| sent.index),
+            State::Probe { .. } | State::Replicate => None,
         }
     }
 
@@ -159,6 +174,11 @@ impl Raft {
         for _ in 0..lost {
             self.mark(marks::SNAPSHOT_TIMED_OUT);
         }
+    }
+
+    fn snapshot_patience(&self) -> u64 {
+        let timeout = self.settings.election_timeout;
+        timeout.saturating_mul(PATIENCE_ELECTION_TIMEOUTS)
     }
 
     fn ask_for_snapshot(&mut self) {

@@ -1,9 +1,17 @@
 //! The Raft lane: Raft, the write-ahead log, and what may leave when.
 
+mod assembly;
+mod streams;
+#[cfg(test)]
+mod tests;
+
+use self::assembly::{Assembly, Taken};
+use self::streams::Streams;
 use crate::digest::entry_id;
 use crate::wal::Wal;
 use raft_proto::eraftpb::Message;
 use squall_api::OpenError;
+use squall_api::pb::peer::SnapshotChunk;
 use squall_api::{
     Bug, Bugs, Config, Effect, Effects, Env, Fatal, Input, LaneMsg, LogChange, Machine, Now,
     PeerBody, PeerFrame, RaftView, VERSION, View,
@@ -27,6 +35,10 @@ pub struct RaftLane {
     bugs: Bugs,
     raft: Raft,
     wal: Wal,
+    /// Leader: the snapshots that travel in parts.
+    streams: Streams,
+    /// Follower: the one that arrives in parts.
+    assembly: Assembly,
     /// Outputs up to this one are durable.
     durable: u64,
     /// Messages that wait for the output of that number to be durable.
@@ -101,7 +113,10 @@ impl RaftLane {
             bugs,
         };
         let raft = Raft::new(settings, restored, rng, now.mono);
+        let streams = Streams::new(cfg.snapshot_chunk_bytes, cfg.election_timeout / 2);
         Ok(RaftLane {
+            streams,
+            assembly: Assembly::default(),
             cfg,
             bugs,
             raft,
@@ -115,12 +130,19 @@ impl RaftLane {
 
     fn handle(&mut self, now: Now, input: Input, fx: &mut Effects) -> Result<(), Fatal> {
         match input {
-            Input::Deadline => self.raft.on_deadline(now.mono),
+            Input::Deadline => {
+                self.raft.on_deadline(now.mono);
+                for _ in 0..self.streams.on_deadline(now.mono) {
+                    fx.mark("leader.repeated_snapshot_chunks");
+                }
+            }
             Input::Stop => {
                 self.wal.sync_now()?;
                 return Err(Fatal::Stopped);
             }
             Input::Peer(frame) => self.peer(now, frame, fx),
+            // A snapshot that travels in parts goes on where it stood.
+            Input::Unreachable(peer) if self.streams.has(peer) => {}
             Input::Unreachable(peer) => self.raft.unreachable(peer),
             Input::Synced { id, result } => {
                 let Some(done) = self.wal.synced(id, result)? else {
@@ -153,20 +175,50 @@ impl RaftLane {
             from,
             to,
             version,
-            body: PeerBody::Raft(msg),
-        } = frame
-        else {
-            unreachable!("a frame for the apply lane was given to the Raft lane: {frame:?}")
-        };
+            body,
+        } = frame;
         if cluster != self.cfg.cluster {
             fx.mark("raft_lane.refused_other_cluster");
-        } else if to != self.cfg.id || msg.to != to || msg.from != from {
-            fx.mark("raft_lane.refused_misaddressed");
         } else if version > VERSION {
             fx.mark("raft_lane.refused_newer_version");
+        } else if to != self.cfg.id {
+            fx.mark("raft_lane.refused_misaddressed");
         } else {
-            self.raft.step(now.mono, *msg);
+            match body {
+                PeerBody::Raft(msg) if msg.to != to || msg.from != from => {
+                    fx.mark("raft_lane.refused_misaddressed");
+                }
+                PeerBody::Raft(msg) => self.raft.step(now.mono, *msg),
+                PeerBody::Chunk(chunk) => self.snapshot_chunk(now, from, *chunk, fx),
+                PeerBody::Received(received) => {
+                    if self.streams.received(now.mono, from, &received) {
+                        self.raft.snapshot_progressed(now.mono, from);
+                    }
+                }
+                PeerBody::Forwarded(_) => {
+                    unreachable!("a frame for the apply lane was given to the Raft lane")
+                }
+            }
         }
+    }
+
+    /// Takes a part of a snapshot; the last one goes to Raft with all the others.
+    fn snapshot_chunk(&mut self, now: Now, from: u64, chunk: SnapshotChunk, fx: &mut Effects) {
+        let (commit, term) = (self.raft.commit(), self.raft.term());
+        let received = match self.assembly.take(from, self.cfg.id, chunk, commit, term) {
+            Taken::Refused(mark) => return fx.mark(mark),
+            Taken::Part { received, mark } => {
+                fx.mark(mark);
+                received
+            }
+            Taken::Whole { received, snapshot } => {
+                fx.mark("follower.assembled_snapshot");
+                self.raft.step(now.mono, *snapshot);
+                received
+            }
+            Taken::Known(snapshot) => return self.raft.step(now.mono, *snapshot),
+        };
+        self.push_frame(from, PeerBody::Received(received), fx);
     }
 
     fn lane(&mut self, now: Now, msg: LaneMsg, fx: &mut Effects) -> Result<(), Fatal> {
@@ -242,22 +294,23 @@ impl RaftLane {
     }
 
     /// Releases what came up, as far as it may leave.
-    fn flush(&mut self, fx: &mut Effects) -> Result<(), Fatal> {
+    fn flush(&mut self, now: Now, fx: &mut Effects) -> Result<(), Fatal> {
         let mut output = self.raft.take();
         if output.must_persist() {
             self.wal.write(&output)?;
         }
         self.wal.start_sync();
-        self.send(std::mem::take(&mut output.send), fx);
+        self.send(now, std::mem::take(&mut output.send), fx);
         let after_sync = std::mem::take(&mut output.send_after_sync);
         let lies = self.bugs.has(Bug::UnsyncedHardState)
             && output.append.is_empty()
             && output.reset.is_none();
         if output.seq <= self.durable || lies {
-            self.send(after_sync, fx);
+            self.send(now, after_sync, fx);
         } else if !after_sync.is_empty() {
             self.held.push_back((output.seq, after_sync));
         }
+        self.send_chunks(fx);
         // A crash at a mark finds done what the mark says.
         for &mark in &output.marks {
             fx.mark(mark);
@@ -268,23 +321,43 @@ impl RaftLane {
     }
 
     /// Sends what waited for what is durable now.
-    fn send_held(&mut self, fx: &mut Effects) {
-        let is_durable = |(seq, _): &mut (u64, _)| *seq <= self.durable;
+    fn send_held(&mut self, now: Now, fx: &mut Effects) {
+        let durable = self.durable;
+        let is_durable = |(seq, _): &mut (u64, _)| *seq <= durable;
         while let Some((_, messages)) = self.held.pop_front_if(is_durable) {
-            self.send(messages, fx);
+            self.send(now, messages, fx);
         }
     }
 
-    fn send(&self, messages: Vec<Message>, fx: &mut Effects) {
+    fn send(&mut self, now: Now, messages: Vec<Message>, fx: &mut Effects) {
         for msg in messages {
-            fx.push(Effect::Send(PeerFrame {
-                cluster: self.cfg.cluster,
-                from: self.cfg.id,
-                to: msg.to,
-                version: VERSION,
-                body: PeerBody::Raft(Box::new(msg)),
-            }));
+            if let Some(msg) = self.streams.begin(now.mono, msg) {
+                self.push_frame(msg.to, PeerBody::Raft(Box::new(msg)), fx);
+            } else {
+                fx.mark("leader.streamed_snapshot");
+            }
         }
+    }
+
+    /// Sends the parts of snapshots whose turn it is. What Raft has given up, or
+    /// has no more reason to send, is dropped.
+    fn send_chunks(&mut self, fx: &mut Effects) {
+        let raft = &self.raft;
+        self.streams
+            .retain(|peer, index| raft.snapshot_under_way(peer) == Some(index));
+        for (peer, chunk) in self.streams.take_due() {
+            self.push_frame(peer, PeerBody::Chunk(Box::new(chunk)), fx);
+        }
+    }
+
+    fn push_frame(&self, to: u64, body: PeerBody, fx: &mut Effects) {
+        fx.push(Effect::Send(PeerFrame {
+            cluster: self.cfg.cluster,
+            from: self.cfg.id,
+            to,
+            version: VERSION,
+            body,
+        }));
     }
 
     /// Shows what changed, and tells the apply lane whom it follows.
@@ -352,14 +425,14 @@ impl Machine for RaftLane {
             self.show(None, fx);
         }
         self.handle(now, input, fx)?;
-        self.send_held(fx);
-        self.flush(fx)
+        self.send_held(now, fx);
+        self.flush(now, fx)
     }
 
     fn deadline(&self) -> Option<u64> {
         match self.shown {
             None => Some(0),
-            Some(_) => Some(self.raft.deadline()),
+            Some(_) => Some(self.raft.deadline().min(self.streams.deadline())),
         }
     }
 }

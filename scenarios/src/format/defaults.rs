@@ -16,6 +16,7 @@ impl Default for ClusterConfig {
             request_timeout: Duration::from_ms(5000),
             max_append: Size::from_bytes(1 << 20),
             snapshot_entries: 10_000,
+            snapshot_chunk: Size::from_bytes(1 << 20),
             catch_up_entries: 5_000,
             wal_segment: Size::from_bytes(64 << 20),
             backend_commit_interval: Duration::from_ms(100),

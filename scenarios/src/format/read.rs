@@ -115,6 +115,7 @@ fn cluster(entry: Option<&Entry>) -> Result<ClusterConfig, Problem> {
         "request_timeout",
         "max_append",
         "snapshot_entries",
+        "snapshot_chunk",
         "catch_up_entries",
         "wal_segment",
         "backend_commit_interval",
@@ -137,6 +138,7 @@ fn cluster(entry: Option<&Entry>) -> Result<ClusterConfig, Problem> {
         request_timeout: fields.or("request_timeout", default.request_timeout)?,
         max_append: fields.or("max_append", default.max_append)?,
         snapshot_entries: fields.or("snapshot_entries", default.snapshot_entries)?,
+        snapshot_chunk: fields.or("snapshot_chunk", default.snapshot_chunk)?,
         catch_up_entries: fields.or("catch_up_entries", default.catch_up_entries)?,
         wal_segment: fields.or("wal_segment", default.wal_segment)?,
         backend_commit_interval: fields

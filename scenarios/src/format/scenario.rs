@@ -48,6 +48,8 @@ pub struct ClusterConfig {
     pub snapshot_entries: u64,
     /// Entries kept behind the compaction point for followers that lag.
     pub catch_up_entries: u64,
+    /// A snapshot with more data than this travels in parts of this size.
+    pub snapshot_chunk: Size,
     /// A WAL segment is closed when it has grown past this size.
     pub wal_segment: Size,
     /// The backend commits at the latest this long after the first change...
@@ -73,6 +75,7 @@ impl ClusterConfig {
             read_lease: self.read_lease.ns(),
             request_timeout: self.request_timeout.ns(),
             wal_segment_bytes: self.wal_segment.bytes(),
+            snapshot_chunk_bytes: self.snapshot_chunk.bytes(),
             max_append_bytes: self.max_append.bytes(),
             snapshot_entries: self.snapshot_entries,
             catch_up_entries: self.catch_up_entries,

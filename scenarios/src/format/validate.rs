@@ -87,6 +87,7 @@ impl Checker<'_> {
         for (key, value) in [
             ("request_timeout", cluster.request_timeout.ns()),
             ("snapshot_entries", cluster.snapshot_entries),
+            ("snapshot_chunk", cluster.snapshot_chunk.bytes()),
             ("wal_segment", cluster.wal_segment.bytes()),
             (
                 "backend_commit_interval",

@@ -42,6 +42,7 @@ fn write_cluster(out: &mut String, scenario: &Scenario) -> fmt::Result {
     writeln!(out, "request_timeout = \"{}\"", cluster.request_timeout)?;
     writeln!(out, "max_append = \"{}\"", cluster.max_append)?;
     writeln!(out, "snapshot_entries = {}", cluster.snapshot_entries)?;
+    writeln!(out, "snapshot_chunk = \"{}\"", cluster.snapshot_chunk)?;
     writeln!(out, "catch_up_entries = {}", cluster.catch_up_entries)?;
     writeln!(out, "wal_segment = \"{}\"", cluster.wal_segment)?;
     writeln!(

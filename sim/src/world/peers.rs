@@ -6,7 +6,7 @@ use super::process::Lane;
 use super::queue::Due;
 use super::wire::{self, Flight, Wire};
 use crate::Fate;
-use squall_api::{FRAME_HEADER_LEN, Input, PeerFrame};
+use squall_api::{FRAME_HEADER_LEN, Input, PeerBody, PeerFrame};
 use squall_record::{DropReason, Kind, PartKind};
 
 impl Inner {
@@ -168,9 +168,17 @@ fn sent(msg: u64, frame: &PeerFrame) -> Kind {
         None => Kind::Sent {
             msg,
             to,
-            what: "Forwarded".into(),
+            what: match &frame.body {
+                PeerBody::Chunk(_) => "SnapshotChunk",
+                PeerBody::Received(_) => "SnapshotReceived",
+                PeerBody::Raft(_) | PeerBody::Forwarded(_) => "Forwarded",
+            }
+            .into(),
             term: 0,
-            index: 0,
+            index: match &frame.body {
+                PeerBody::Received(received) => received.index,
+                _ => 0,
+            },
             entries: 0,
         },
     }
