@@ -1,9 +1,8 @@
 //! The Raft lane: Raft, the write-ahead log, and what may leave when.
 
 mod assembly;
+mod marks;
 mod streams;
-#[cfg(test)]
-mod tests;
 
 use self::assembly::{Assembly, Taken};
 use self::streams::Streams;
@@ -133,7 +132,7 @@ impl RaftLane {
             Input::Deadline => {
                 self.raft.on_deadline(now.mono);
                 for _ in 0..self.streams.on_deadline(now.mono) {
-                    fx.mark("leader.repeated_snapshot_chunks");
+                    fx.mark(marks::REPEATED_SNAPSHOT_CHUNKS);
                 }
             }
             Input::Stop => {
@@ -212,7 +211,7 @@ impl RaftLane {
                 received
             }
             Taken::Whole { received, snapshot } => {
-                fx.mark("follower.assembled_snapshot");
+                fx.mark(marks::ASSEMBLED_SNAPSHOT);
                 self.raft.step(now.mono, *snapshot);
                 received
             }
@@ -334,7 +333,7 @@ impl RaftLane {
             if let Some(msg) = self.streams.begin(now.mono, msg) {
                 self.push_frame(msg.to, PeerBody::Raft(Box::new(msg)), fx);
             } else {
-                fx.mark("leader.streamed_snapshot");
+                fx.mark(marks::STREAMED_SNAPSHOT);
             }
         }
     }
@@ -477,6 +476,9 @@ fn check_applied(log: &Restored, applied: LogBase) -> Result<(), String> {
 }
 
 // Last, for marks are looked for up to where a file's tests begin.
+#[cfg(test)]
+mod tests;
+
 #[cfg(test)]
 impl RaftLane {
     /// Whether this member leads, as far as it knows.

@@ -1,5 +1,6 @@
 //! A snapshot that arrives in parts.
 
+use super::marks;
 use bytes::{Bytes, BytesMut};
 use protobuf::Message as _;
 use raft_proto::eraftpb::{Message, MessageType};
@@ -61,10 +62,10 @@ impl Assembly {
         term: u64,
     ) -> Taken {
         let Some((key, msg)) = check(from, me, &chunk) else {
-            return Taken::Refused("follower.refused_malformed_chunk");
+            return Taken::Refused(marks::REFUSED_MALFORMED_CHUNK);
         };
         if msg.term < term {
-            return Taken::Refused("follower.refused_old_chunk");
+            return Taken::Refused(marks::REFUSED_OLD_CHUNK);
         }
         if key.index <= commit {
             self.drop_current();
@@ -72,17 +73,17 @@ impl Assembly {
         }
         if self.done == Some(key) {
             let received = key.received(key.total, false);
-            let mark = "follower.repeated_snapshot_chunk";
+            let mark = marks::KNOWN_SNAPSHOT_CHUNK;
             return Taken::Part { received, mark };
         }
-        let mut mark = "follower.received_snapshot_chunk";
+        let mut mark = marks::RECEIVED_SNAPSHOT_CHUNK;
         if self.current != Some(key) {
             let is_older = |current: Key| (key.term, key.index) < (current.term, current.index);
             if self.current.is_some_and(is_older) {
-                return Taken::Refused("follower.refused_old_chunk");
+                return Taken::Refused(marks::REFUSED_OLD_CHUNK);
             }
             if self.current.is_some() {
-                mark = "follower.superseded_snapshot";
+                mark = marks::SUPERSEDED_SNAPSHOT;
             }
             self.drop_current();
             self.current = Some(key);
@@ -90,13 +91,13 @@ impl Assembly {
         let (offset, has) = (chunk.offset, self.data.len() as u64);
         if offset > has {
             let received = key.received(has, true);
-            let mark = "follower.missed_snapshot_chunk";
+            let mark = marks::MISSED_SNAPSHOT_CHUNK;
             return Taken::Part { received, mark };
         }
         let known = usize::try_from(has - offset).unwrap_or(usize::MAX);
         match chunk.data.get(known..) {
             Some(news) if !news.is_empty() => self.data.extend_from_slice(news),
-            _ => mark = "follower.repeated_snapshot_chunk",
+            _ => mark = marks::KNOWN_SNAPSHOT_CHUNK,
         }
         let has = self.data.len() as u64;
         if has < key.total {
@@ -107,7 +108,7 @@ impl Assembly {
         self.current = None;
         if xxh3_64(&data) != key.checksum {
             let received = key.received(0, true);
-            let mark = "follower.refused_snapshot_checksum";
+            let mark = marks::REFUSED_SNAPSHOT_CHECKSUM;
             return Taken::Part { received, mark };
         }
         self.done = Some(key);

@@ -1,6 +1,7 @@
 //! Snapshots in parts, from sender to receiver over a bad link.
 
 use super::assembly::{Assembly, Taken};
+use super::marks;
 use super::streams::Streams;
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -100,13 +101,13 @@ fn a_newer_snapshot_replaces_one_that_is_under_way() {
     assert!(matches!(
         taken(&mut assembly, new[0].1.clone()),
         Taken::Part {
-            mark: "follower.superseded_snapshot",
+            mark: marks::SUPERSEDED_SNAPSHOT,
             ..
         }
     ));
     assert!(matches!(
         taken(&mut assembly, old[1].1.clone()),
-        Taken::Refused("follower.refused_old_chunk")
+        Taken::Refused(marks::REFUSED_OLD_CHUNK)
     ));
     let Taken::Whole { snapshot: got, .. } = taken(&mut assembly, new[1].1.clone()) else {
         panic!("it is complete")
@@ -126,7 +127,7 @@ fn damaged_data_never_reaches_raft() {
     assert!(matches!(
         refused,
         Taken::Part {
-            mark: "follower.refused_snapshot_checksum",
+            mark: marks::REFUSED_SNAPSHOT_CHECKSUM,
             ..
         }
     ));
@@ -156,14 +157,14 @@ fn nonsense_is_refused() {
     ] {
         assert!(matches!(
             taken(&mut Assembly::default(), bad),
-            Taken::Refused("follower.refused_malformed_chunk")
+            Taken::Refused(marks::REFUSED_MALFORMED_CHUNK)
         ));
     }
     let mut assembly = Assembly::default();
     let older_term = assembly.take(1, 2, good.clone(), 0, 4);
     assert!(matches!(
         older_term,
-        Taken::Refused("follower.refused_old_chunk")
+        Taken::Refused(marks::REFUSED_OLD_CHUNK)
     ));
     let known = assembly.take(1, 2, good, 7, 3);
     assert!(matches!(known, Taken::Known(msg) if msg.get_snapshot().data.is_empty()));
