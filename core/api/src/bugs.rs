@@ -34,6 +34,8 @@ macro_rules! bugs {
 }
 
 bugs! {
+    AcceptExpiredTokens A09 "accept-expired-tokens"
+        "a token is good after its time, until another login sweeps it away";
     AcceptOldTerm R12 "accept-old-term"
         "a follower takes over entries from the leader of an earlier term";
     AckBeforeFsync R06 "ack-before-fsync"
@@ -48,6 +50,8 @@ bugs! {
         "watch 0 cannot be canceled, as if its id were not set";
     CancelKeepsWatcher V10 "cancel-keeps-watcher"
         "a canceled watch goes on";
+    CheckOneBranch A06 "check-one-branch"
+        "of a transaction only the operations of the success branch need permission";
     CommitOldTerm R01 "commit-old-term"
         "a leader commits entries of earlier terms by counting who has them";
     CompactRevisionRefused K07 "compact-revision-refused"
@@ -78,6 +82,8 @@ bugs! {
         "a new leader changes the membership while a change of an earlier term waits in its log";
     EmptyDeleteTakesRevision K11 "empty-delete-takes-revision"
         "deleting nothing takes a revision";
+    EnableWithoutRoot A10 "enable-without-root"
+        "auth can be enabled without a root user";
     EventsBeforeBacklog V15 "events-before-backlog"
         "a watcher that lags is told of new changes before the older ones";
     ExpireLocally L01 "expire-locally"
@@ -86,6 +92,8 @@ bugs! {
         "a transaction whose range fails leaves what it put before";
     ForgetAlarms K27 "forget-alarms"
         "alarms are gone after a restart";
+    ForgetAuthEnabled A14 "forget-auth-enabled"
+        "a restarted member takes auth for disabled";
     ForgetTombstones K23 "forget-tombstones"
         "the index that a restart rebuilds knows no deletions";
     ForgetVote R02 "forget-vote"
@@ -96,18 +104,24 @@ bugs! {
         "a backup holds what the database had committed, and claims the revision of what was applied";
     HalfQuorum R14 "half-quorum"
         "half of an even number of voters is taken for a quorum";
+    HashAtApply A12 "hash-at-apply"
+        "each member salts and hashes a new password by itself";
     HashIgnoresTail K22 "hash-ignores-tail"
         "the hash of history leaves out what is not committed to the database yet";
     IgnoreFailedFsync W13 "ignore-failed-fsync"
         "a failed fsync of the log is tried again, and its success believed";
     IgnoreFullDisk W14 "ignore-full-disk"
         "a write of the log that found the disk full is taken for done";
+    IgnorePermissionGaps A03 "ignore-permission-gaps"
+        "a user may touch everything between the first and the last key that it was granted";
     IgnorePrevTerm R10 "ignore-prev-term"
         "a follower appends after an entry of another term than the leader's";
     IgnoreValueCreates K32 "ignore-value-creates"
         "a put that keeps the value creates a key that is not there";
     InstallForgetsWatchers S07 "install-forgets-watchers"
         "watchers are not told of what a snapshot brought";
+    InstallKeepsOldAuth S05 "install-keeps-old-auth"
+        "a snapshot's users, roles and permissions count only after a restart";
     InstallReplaysWatches V02 "install-replays-watches"
         "a snapshot makes every watcher begin again where it once began";
     InstallResetsFuture V05 "install-resets-future"
@@ -118,6 +132,8 @@ bugs! {
         "a key that is put with another lease stays attached to the first one, too";
     KeepOldLeases S06 "keep-old-leases"
         "a member that installs a snapshot keeps the leases that it had";
+    KeepTokensOfDeleted A08 "keep-tokens-of-deleted"
+        "the tokens of a deleted user stay valid";
     KeyWatchedAsRange V13 "key-watched-as-range"
         "who watches one key is told of all keys behind it, too";
     LearnerCounts R15 "learner-counts"
@@ -130,6 +146,8 @@ bugs! {
         "a member without space raises the alarm for itself alone";
     LocalQuota K20 "local-quota"
         "whether an entry is applied depends on the space of the member that applies it";
+    LoginWithoutPassword A15 "login-without-password"
+        "a user who has no password logs in with an empty one";
     LoseAttachments K29 "lose-attachments"
         "a restart forgets which keys are attached to which lease";
     LoseNegativeLeases L12 "lose-negative-leases"
@@ -140,8 +158,12 @@ bugs! {
         "leadership is said to be handed over to whoever is named";
     NoApplyGapLimit C18 "no-apply-gap-limit"
         "writes are accepted however much waits to be applied";
+    OpenMaintenance A13 "open-maintenance"
+        "calls of maintenance and membership need no root";
     OpenUnguarded W23 "open-unguarded"
         "the database is repaired in a hurry, and one that lost synced writes makes the member panic";
+    PasswordInLog A16 "password-in-log"
+        "a password goes into the log beside its hash";
     PrevIsNew K13 "prev-is-new"
         "a put answers its new value as the previous one";
     PrevKvIsNew V08 "prev-kv-is-new"
@@ -150,12 +172,12 @@ bugs! {
         "progress is confirmed while a watcher of the stream lags";
     PutOnUnknownLease L16 "put-on-unknown-lease"
         "a put with a lease that does not exist succeeds";
-    ReadLastCommit N01 "read-last-commit"
-        "a serializable read is served from the backend's last commit, behind what was answered before";
     ReadBeforeApplied R20 "read-before-applied"
         "a read is served before the state machine has come to its index";
     ReadBeforeFirstCommit R17 "read-before-first-commit"
         "a new leader serves reads before it has committed an entry of its term";
+    ReadLastCommit N01 "read-last-commit"
+        "a serializable read is served from the backend's last commit, behind what was answered before";
     RefuseTornTail W03 "refuse-torn-tail"
         "a member does not start from a log with a torn tail";
     RegrantLease L21 "regrant-lease"
@@ -192,12 +214,18 @@ bugs! {
         "a range is cut off at its limit before it is sorted";
     SplitRevisions V07 "split-revisions"
         "the events of one revision come in several responses";
+    StaleAuthRevision K21 "stale-auth-revision"
+        "a write is judged by the auth revision that its member read when it opened";
+    StalePermissions A02 "stale-permissions"
+        "a revoked role or permission still counts";
     StuckProbe R32 "stuck-probe"
         "a follower whose probe was lost is never sent anything again";
     SwapFilters V09 "swap-filters"
         "who wants no puts is told of no deletes, and the other way round";
     TakeAnyReadAnswer R18 "take-any-read-answer"
         "a follower takes any answer of its leader for that to the read that waits";
+    TokenBoundToMember A17 "token-bound-to-member"
+        "a token is good only at the member that gave it";
     TruncateOnAppend R08 "truncate-on-append"
         "a follower cuts its log off after each append, also where the entries match";
     TwoConfChanges M02 "two-conf-changes"
@@ -210,6 +238,8 @@ bugs! {
         "a transaction may have any number of operations";
     UnboundedWatchWindow V26 "unbounded-watch-window"
         "responses pile up without bound for a client that does not take them";
+    UncheckedLeaseKeys A07 "unchecked-lease-keys"
+        "a lease can be revoked, or given keys, without permission for the keys that it has";
     UncheckedRecords W05 "unchecked-records"
         "records of the log are read without looking at their checksums";
     UnconfirmedKeepAlive L06 "unconfirmed-keep-alive"
@@ -218,6 +248,8 @@ bugs! {
         "the leader serves linearizable reads without confirming that it still leads";
     UnconfirmedTimeToLive L18 "unconfirmed-time-to-live"
         "what is left of a lease is told by a member that has not confirmed that it leads";
+    UnsavedAuthRevision A01 "unsaved-auth-revision"
+        "a restarted member counts auth revisions from the first one again";
     UnsyncedHardState W11 "unsynced-hard-state"
         "term and vote are told to others before they are durable";
     UnsyncedSegmentName W07 "unsynced-segment-name"
@@ -234,6 +266,8 @@ bugs! {
         "a vote is granted to a candidate whose log is behind";
     WatchFromNowReplays V18 "watch-from-now-replays"
         "a watch without a revision is told all history";
+    WatchOutlivesPermission A19 "watch-outlives-permission"
+        "a watch goes on after its user lost the permission";
     WatchSurvivesMinority V19 "watch-survives-minority"
         "a watch that requires a leader goes on without one";
     ZeroEndIsEmpty K16 "zero-end-is-empty"

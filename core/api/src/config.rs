@@ -49,6 +49,11 @@ pub struct Config {
     /// How often the leader has noted, by an entry, what is left of a lease that
     /// lives longer: a new leader gives a lease no more than that again.
     pub lease_checkpoint_interval: u64,
+    /// A simple token is good for this long after its last use at a member.
+    pub auth_token_ttl: u64,
+    /// The work of hashing a password doubles with each step of it, as etcd's
+    /// `--bcrypt-cost`; 4 to 31. The lane does nothing else meanwhile.
+    pub bcrypt_cost: u32,
     /// Operations allowed in a transaction, as etcd's `--max-txn-ops`.
     pub max_txn_ops: usize,
     /// Bytes allowed in a request, as etcd's `--max-request-bytes`. A watch that
@@ -99,6 +104,8 @@ impl Config {
             backend_commit_entries: 10_000,
             backend_cache_bytes: 1 << 20,
             lease_checkpoint_interval: 300_000_000_000,
+            auth_token_ttl: 300_000_000_000,
+            bcrypt_cost: 10,
             max_txn_ops: 128,
             max_request_bytes: 3 << 19,
             watch_window: 128,
@@ -160,6 +167,12 @@ impl Config {
             return Err(ConfigError(
                 "a watch needs a window and an interval above 0".into(),
             ));
+        }
+        if !(4..=31).contains(&self.bcrypt_cost) {
+            return Err(ConfigError(format!(
+                "a bcrypt cost of {} is outside of 4 to 31",
+                self.bcrypt_cost
+            )));
         }
         if self.lease_checkpoint_interval == 0 {
             return Err(ConfigError(

@@ -1,6 +1,7 @@
 //! The apply lane: the state machine, its backend, and the clients' requests.
 
 mod alarms;
+mod auth;
 mod compaction;
 mod lease;
 mod maintenance;
@@ -8,6 +9,7 @@ mod members;
 mod watch;
 
 use crate::alarms::{Alarms, cost};
+use crate::auth::{Auth, Caller};
 use crate::auto_compaction::AutoCompactor;
 use crate::backend::guard::guarded;
 use crate::backend::{Backend, open_error};
@@ -25,6 +27,7 @@ use crate::rows::Rows;
 use crate::waiting::Waiting;
 use crate::watch::Hub;
 use crate::{snapshot, txn};
+use auth::Callers;
 use compaction::Compacting;
 use lease::Leasing;
 use maintenance::Transfer;
@@ -88,6 +91,8 @@ pub struct ApplyLane {
     known_commit: u64,
     alarms: Alarms,
     auto_compactor: AutoCompactor,
+    auth: Auth,
+    callers: Callers,
     /// When an alarm was last proposed here.
     alarm_proposed: Option<u64>,
     transfers: Vec<Transfer>,
@@ -131,12 +136,16 @@ impl ApplyLane {
         let leasing = Leasing::of(&rows, &env.cfg, env.bugs).map_err(open_error)?;
         let mut seed = [0; 32];
         env.rng.clone().fill_bytes(&mut seed);
+        let mut rng = ChaCha8Rng::from_seed(seed);
+        let next_id = rng.next_u64();
         let lane = ApplyLane {
             alarms: match env.bugs.has(Bug::ForgetAlarms) {
                 true => Alarms::default(),
                 false => Alarms::load(&rows).map_err(open_error)?,
             },
             auto_compactor: AutoCompactor::new(env.cfg.auto_compaction, now.mono),
+            callers: Callers::new(rng),
+            auth: Auth::load(&rows, env.cfg.auth_token_ttl, env.bugs).map_err(open_error)?,
             alarm_proposed: None,
             transfers: Vec::new(),
             compacting: Compacting::at_open(store.is_compacting()),
@@ -151,7 +160,7 @@ impl ApplyLane {
             applied_at_open: meta.index,
             uncommitted: 0,
             commit_deadline: None,
-            next_id: ChaCha8Rng::from_seed(seed).next_u64(),
+            next_id,
             term: meta.entry.term,
             leader: 0,
             known_commit: meta.index,
@@ -172,7 +181,8 @@ impl ApplyLane {
                 for entry in &entries {
                     self.apply(now, entry, fx)?;
                 }
-                self.serve_reads(now, fx)
+                self.serve_reads(now, fx)?;
+                self.serve_early(now, fx)
             }
             LaneMsg::Readable { ctx, index } => {
                 self.known_commit = self.known_commit.max(index);
@@ -247,6 +257,13 @@ impl ApplyLane {
             reply(id, Err(refusal.status()), fx);
             return Ok(());
         }
+        let Some((meta, req)) = self.note_caller(now, id, session, meta, req) else {
+            return Ok(());
+        };
+        if let Err(refusal) = self.admit(now, id, &req) {
+            reply(id, Err(refusal.status()), fx);
+            return Ok(());
+        }
         let command = match req {
             Request::Range(req) => {
                 let serializable = req.serializable;
@@ -294,12 +311,32 @@ impl ApplyLane {
                 self.open_watch(now, id, session, meta, first, fx);
                 return Ok(());
             }
-            Request::Auth(_) | Request::Lock(_) | Request::Election(_) => {
+            Request::Auth(req) => return self.auth_request(now, id, session, req, fx),
+            Request::Lock(_) | Request::Election(_) => {
                 reply(id, Err(Refusal::Unimplemented.status()), fx);
                 return Ok(());
             }
         };
         self.propose(now, id, session, command, fx);
+        Ok(())
+    }
+
+    /// A further message on a call that is a stream.
+    fn message(
+        &mut self,
+        now: Now,
+        id: ReqId,
+        req: Request,
+        fx: &mut Effects,
+    ) -> Result<(), Fatal> {
+        match req {
+            Request::Watch(message) => self.watch_message(now, id, message, fx),
+            Request::Lease(LeaseRequest::KeepAlive(message)) => {
+                self.keep_alive(now, id, message.id, fx)?;
+            }
+            // No other call that this member answers is a stream.
+            _ => {}
+        }
         Ok(())
     }
 
@@ -319,20 +356,32 @@ impl ApplyLane {
         if self.refuse_without_space(now, req, &command, fx) {
             return;
         }
+        let caller = match self.caller(now, req) {
+            Ok(caller) => caller,
+            Err(refusal) => return reply(req, Err(refusal.status()), fx),
+        };
         let proposal = self.draw_id();
+        self.wait(now, req, session, Some(proposal));
+        self.propose_as(caller, req, proposal, command, fx);
+    }
+
+    /// Proposes for a request that waits for `proposal`.
+    fn propose_as(
+        &mut self,
+        caller: Option<Caller>,
+        req: ReqId,
+        proposal: u64,
+        command: Command,
+        fx: &mut Effects,
+    ) {
         let data = InternalRaftRequest {
-            header: Some(RequestHeader {
-                id: proposal,
-                ..RequestHeader::default()
-            }),
+            header: Some(Caller::header(caller, proposal)),
             command: Some(command),
         }
         .encode_to_vec();
         if data.len() > self.cfg.max_request_bytes {
-            reply(req, Err(Refusal::RequestTooLarge.status()), fx);
-            return;
+            return self.answer(req, Err(Refusal::RequestTooLarge.status()), fx);
         }
-        self.wait(now, req, session, Some(proposal));
         fx.push(Effect::View(View::Proposed { req, proposal }));
         fx.push(Effect::Lane(LaneMsg::Propose {
             id: proposal,
@@ -343,10 +392,7 @@ impl ApplyLane {
     /// Proposes what no client waits for.
     fn propose_for_nobody(&mut self, command: Command, fx: &mut Effects) {
         let id = self.draw_id();
-        let header = Some(RequestHeader {
-            id,
-            ..RequestHeader::default()
-        });
+        let header = Some(Caller::header(Some(Caller::member()), id));
         let command = Some(command);
         let data = InternalRaftRequest { header, command }.encode_to_vec();
         fx.push(Effect::Lane(LaneMsg::Propose {
@@ -365,7 +411,7 @@ impl ApplyLane {
         fx: &mut Effects,
     ) -> Result<(), Fatal> {
         if serializable {
-            let result = self.query(query)?;
+            let result = self.query(now, req, query)?;
             reply(req, result, fx);
         } else {
             self.wait(now, req, session, None);
@@ -374,7 +420,10 @@ impl ApplyLane {
         Ok(())
     }
 
-    fn query(&self, query: Query) -> Result<Result<Response, Status>, Fatal> {
+    fn query(&self, now: Now, req: ReqId, query: Query) -> Result<Result<Response, Status>, Fatal> {
+        if let Err(refusal) = self.permit_query(now, req, &query) {
+            return self.finish(Err(refusal.into()));
+        }
         self.finish(match query {
             Query::Range(mut req) => {
                 let as_committed = req.serializable && self.bugs.has(Bug::ReadLastCommit);
@@ -398,6 +447,8 @@ impl ApplyLane {
                     members: self.meta.membership.list(),
                 },
             ))),
+            Query::Auth(req) => self.query_auth(&req),
+            Query::Login(login) => unreachable!("{login:?} is answered by an entry"),
         })
     }
 
@@ -408,8 +459,16 @@ impl ApplyLane {
         };
         for read in self.reads.servable(applied) {
             match read {
+                Read::Client {
+                    req,
+                    query: Query::Login(login),
+                } => {
+                    if self.waiting.has(req) {
+                        self.log_in(req, login, fx);
+                    }
+                }
                 Read::Client { req, query } if self.waiting.take(req) => {
-                    let result = self.query(query)?;
+                    let result = self.query(now, req, query)?;
                     reply(req, result, fx);
                 }
                 Read::Client { .. } => {}
@@ -436,6 +495,7 @@ impl ApplyLane {
         let changes_members = is_conf_change(entry);
         let mut answers_when_removed = false;
         let mut about_leases = Vec::new();
+        let auth_epoch = self.auth.epoch();
         let (proposal, result) = match decode(entry)? {
             None => (0, None),
             Some(Applied::ConfChange(change, context)) => {
@@ -498,6 +558,9 @@ impl ApplyLane {
             self.note_removal(now, fx);
         }
         self.publish(&changes, fx)?;
+        if self.auth.epoch() != auth_epoch {
+            self.recheck_watches(fx);
+        }
         match result {
             Some(Ok(response)) if answers_when_removed => {
                 if let Some(req) = self.waiting.proposer(proposal) {
@@ -531,18 +594,29 @@ impl ApplyLane {
             self.checkpoint_leases(header.id, &req);
             return Ok(None);
         }
-        let result = self.execute(now, entry, command);
+        let result = self.execute(now, entry, header, command);
         self.finish(result).map(Some)
     }
 
-    fn execute(&mut self, now: Now, entry: &Entry, command: Command) -> Result<Response, Failed> {
+    fn execute(
+        &mut self,
+        now: Now,
+        entry: &Entry,
+        header: &RequestHeader,
+        command: Command,
+    ) -> Result<Response, Failed> {
+        self.permit(header, &command)?;
         self.alarms.check(&command)?;
         if self.bugs.has(Bug::LocalQuota)
             && self.store.stored_bytes() + cost(&command) > self.cfg.quota_bytes
         {
             return Err(Refusal::NoSpace.into());
         }
+        if let Some(done) = self.manage(&command) {
+            return done;
+        }
         match command {
+            Command::Authenticate(req) => self.authenticate(now, entry.index, header, &req),
             Command::Alarm(req) => self.alarm(&req),
             Command::Put(req) => {
                 txn::put(&mut self.store, &self.leasing.lessor, req).map(Response::Put)
@@ -593,6 +667,7 @@ impl ApplyLane {
         self.rows = Rows::of(contents.rows);
         self.hub.installed(self.meta.revision, &self.store);
         self.alarms = Alarms::load(&self.rows)?;
+        self.auth.installed(&self.rows)?;
         if !self.bugs.has(Bug::KeepOldLeases) {
             let interval = self.cfg.lease_checkpoint_interval;
             self.leasing.lessor = Lessor::of(&self.rows, interval, self.bugs)?;
@@ -609,7 +684,9 @@ impl ApplyLane {
             fx.push(tell);
         }
         self.note_removal(now, fx);
-        self.serve_reads(now, fx)
+        self.recheck_watches(fx);
+        self.serve_reads(now, fx)?;
+        self.serve_early(now, fx)
     }
 
     fn commit(&mut self, fx: &mut Effects) -> Result<(), Fatal> {
@@ -750,14 +827,11 @@ impl Machine for ApplyLane {
                 self.hub.end(id);
                 self.end_stream(id);
             }
-            Input::Message { id, req } => match req {
-                Request::Watch(message) => self.watch_message(now, id, message, fx),
-                Request::Lease(LeaseRequest::KeepAlive(message)) => {
-                    self.keep_alive(now, id, message.id, fx)?;
+            Input::Message { id, req } => {
+                if let Some(req) = self.note_message(id, req) {
+                    self.message(now, id, req, fx)?;
                 }
-                // No other call that this member answers is a stream.
-                _ => {}
-            },
+            }
             Input::Taken { id, answers } => self.hub.taken(id, answers),
             Input::Peer(frame) => self.forwarded(now, frame, fx)?,
             Input::Closed(session) => {

@@ -37,8 +37,8 @@ pub(crate) fn check(req: &Request, max_txn_ops: usize) -> Result<(), Refusal> {
         Request::Lease(LeaseRequest::Grant(grant)) if grant.ttl > MAX_TTL => {
             Err(Refusal::LeaseTtlTooLarge)
         }
-        Request::Lease(_) => Ok(()),
-        Request::Auth(_) | Request::Lock(_) | Request::Election(_) => Err(Refusal::Unimplemented),
+        Request::Lease(_) | Request::Auth(_) => Ok(()),
+        Request::Lock(_) | Request::Election(_) => Err(Refusal::Unimplemented),
     }
 }
 

@@ -6,6 +6,25 @@ use squall_api::{Code, Fatal, Status};
 /// An expected refusal, as etcd words it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
+    AuthFailed,
+    AuthNotEnabled,
+    AuthOldRevision,
+    InvalidAuthMgmt,
+    InvalidAuthToken,
+    NoPasswordUser,
+    PasswordTooLong,
+    PermissionDenied,
+    PermissionNotGiven,
+    PermissionNotGranted,
+    RoleAlreadyExist,
+    RoleEmpty,
+    RoleNotFound,
+    RoleNotGranted,
+    RootRoleNotExist,
+    RootUserNotExist,
+    UserAlreadyExist,
+    UserEmpty,
+    UserNotFound,
     BadLeaderTransferee,
     Compacted,
     Corrupt,
@@ -38,6 +57,59 @@ impl Refusal {
     /// The status on the wire.
     pub(crate) fn status(self) -> Status {
         let (code, message) = match self {
+            Refusal::AuthFailed => (
+                Code::InvalidArgument,
+                "etcdserver: authentication failed, invalid user ID or password",
+            ),
+            Refusal::AuthNotEnabled => (
+                Code::FailedPrecondition,
+                "etcdserver: authentication is not enabled",
+            ),
+            Refusal::AuthOldRevision => (
+                Code::InvalidArgument,
+                "etcdserver: revision of auth store is old",
+            ),
+            Refusal::InvalidAuthMgmt => {
+                (Code::InvalidArgument, "etcdserver: invalid auth management")
+            }
+            Refusal::InvalidAuthToken => (Code::Unauthenticated, "etcdserver: invalid auth token"),
+            Refusal::NoPasswordUser => (
+                Code::Unknown,
+                "auth: authentication failed, password was given for no password user",
+            ),
+            Refusal::PasswordTooLong => (Code::Unknown, "bcrypt: password length exceeds 72 bytes"),
+            Refusal::PermissionDenied => (Code::PermissionDenied, "etcdserver: permission denied"),
+            Refusal::PermissionNotGiven => {
+                (Code::InvalidArgument, "etcdserver: permission not given")
+            }
+            Refusal::PermissionNotGranted => (
+                Code::FailedPrecondition,
+                "etcdserver: permission is not granted to the role",
+            ),
+            Refusal::RoleAlreadyExist => (
+                Code::FailedPrecondition,
+                "etcdserver: role name already exists",
+            ),
+            Refusal::RoleEmpty => (Code::InvalidArgument, "etcdserver: role name is empty"),
+            Refusal::RoleNotFound => (Code::FailedPrecondition, "etcdserver: role name not found"),
+            Refusal::RoleNotGranted => (
+                Code::FailedPrecondition,
+                "etcdserver: role is not granted to the user",
+            ),
+            Refusal::RootRoleNotExist => (
+                Code::FailedPrecondition,
+                "etcdserver: root user does not have root role",
+            ),
+            Refusal::RootUserNotExist => (
+                Code::FailedPrecondition,
+                "etcdserver: root user does not exist",
+            ),
+            Refusal::UserAlreadyExist => (
+                Code::FailedPrecondition,
+                "etcdserver: user name already exists",
+            ),
+            Refusal::UserEmpty => (Code::InvalidArgument, "etcdserver: user name is empty"),
+            Refusal::UserNotFound => (Code::FailedPrecondition, "etcdserver: user name not found"),
             Refusal::BadLeaderTransferee => (
                 Code::FailedPrecondition,
                 "etcdserver: bad leader transferee",

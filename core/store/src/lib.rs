@@ -10,6 +10,7 @@
 mod alarms;
 mod apply_lane;
 mod attached;
+mod auth;
 mod auto_compaction;
 mod backend;
 mod backup;

@@ -2,7 +2,7 @@
 //! being confirmed at a time.
 
 use crate::leader_calls::{Ask, Asker};
-use squall_api::{ReqId, pb};
+use squall_api::{AuthRequest, ReqId, pb};
 
 /// What a read asks for.
 #[derive(Debug)]
@@ -11,6 +11,22 @@ pub(crate) enum Query {
     Txn(pb::TxnRequest),
     /// Who the members are.
     Members,
+    /// Users, roles, and whether they matter.
+    Auth(AuthRequest),
+    /// Whether a password is right.
+    Login(Login),
+}
+
+/// A user that logs in.
+pub(crate) struct Login {
+    pub(crate) name: String,
+    pub(crate) password: String,
+}
+
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Login of {:?}", self.name)
+    }
 }
 
 /// What waits for a confirmation that there was a leader, and who, since it

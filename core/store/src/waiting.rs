@@ -55,6 +55,23 @@ impl Waiting {
         self.proposals.contains_key(&proposal)
     }
 
+    /// A request that waits already is to wait for the entry of `proposal`.
+    pub(crate) fn await_proposal(&mut self, id: ReqId, proposal: u64) {
+        if let Some(request) = self.requests.get_mut(&id) {
+            if let Some(before) = request.proposal.replace(proposal) {
+                self.proposals.remove(&before);
+            }
+            self.proposals.insert(proposal, id);
+        }
+    }
+
+    /// Whoever waits for the entry of `proposal` goes on waiting, not for it.
+    pub(crate) fn release_proposal(&mut self, proposal: u64) -> Option<ReqId> {
+        let id = self.proposals.remove(&proposal)?;
+        self.requests.get_mut(&id)?.proposal = None;
+        Some(id)
+    }
+
     /// The request that waits for the entry of `proposal`, and goes on waiting.
     pub(crate) fn proposer(&self, proposal: u64) -> Option<ReqId> {
         self.proposals.get(&proposal).copied()

@@ -123,6 +123,73 @@ impl Hub {
         }
     }
 
+    /// A watch is not created, for this reason.
+    pub(crate) fn refuse(
+        &mut self,
+        store: &Mvcc,
+        stream: ReqId,
+        reason: String,
+        out: &mut Vec<Said>,
+    ) {
+        if self.streams.contains_key(&stream) {
+            let refused = WatchResponse {
+                header: header(store.current_revision()),
+                watch_id: NO_WATCHER,
+                created: true,
+                canceled: true,
+                cancel_reason: reason,
+                ..WatchResponse::default()
+            };
+            self.say(stream, refused, out);
+        }
+    }
+
+    /// The token that a stream came with.
+    pub(crate) fn token(&self, stream: ReqId) -> Option<&str> {
+        Some(&self.streams.get(&stream)?.meta.token)
+    }
+
+    /// The stream's caller was found to be `user`.
+    pub(crate) fn known_as(&mut self, stream: ReqId, user: Option<String>) {
+        if let Some(state) = self.streams.get_mut(&stream) {
+            state.user = user;
+        }
+    }
+
+    /// Cancels the watches of those that may not read any more what they watch.
+    pub(crate) fn recheck(
+        &mut self,
+        store: &Mvcc,
+        may_read: impl Fn(Option<&str>, &[u8], &[u8]) -> bool,
+        reason: &str,
+        out: &mut Vec<Said>,
+    ) {
+        let mut gone = Vec::new();
+        for (&stream, state) in &self.streams {
+            for (&id, watcher) in &state.watchers {
+                let (key, range_end) = match &watcher.watched {
+                    interest::Watched::One(key) => (&key[..], &[][..]),
+                    interest::Watched::Range(key, None) => (&key[..], &[0][..]),
+                    interest::Watched::Range(key, Some(end)) => (&key[..], &end[..]),
+                };
+                if !may_read(state.user.as_deref(), key, range_end) {
+                    gone.push(WatcherId { stream, id });
+                }
+            }
+        }
+        for id in gone {
+            self.remove(id);
+            let canceled = WatchResponse {
+                header: header(store.current_revision()),
+                watch_id: id.id,
+                canceled: true,
+                cancel_reason: reason.into(),
+                ..WatchResponse::default()
+            };
+            self.say(id.stream, canceled, out);
+        }
+    }
+
     /// The client's connection took this many responses of the stream.
     pub(crate) fn taken(&mut self, stream: ReqId, responses: u32) {
         let Some(state) = self.streams.get_mut(&stream) else {

@@ -450,6 +450,12 @@ impl ApplyLane {
         // The header is that of the member that was asked, and its revision is
         // not beyond the moment of the renewal, as in etcd.
         let is_keep_alive = matches!(call.ask, Ask::KeepAlive(_));
+        if let LeaseResponse::TimeToLive(time_left) = &answer
+            && let Err(refusal) = self.permit_keys(now, call.req, &time_left.keys)
+        {
+            reply(call.req, Err(refusal.status()), fx);
+            return Ok(());
+        }
         let mut response = Response::Lease(answer);
         *response.header_mut() = Some(ResponseHeader {
             revision: match is_keep_alive {

@@ -1,12 +1,13 @@
 //! The cluster's members: how changes of them are asked for and applied.
 
 use super::{ApplyLane, reply};
+use crate::auth::Caller;
 use crate::error::Failed;
 use crate::membership::single;
 use raft_proto::eraftpb::{ConfChangeType, ConfChangeV2};
 use squall_api::pb::{
     ConfChangeContext, Member, MemberAddResponse, MemberPromoteResponse, MemberRemoveResponse,
-    MemberUpdateRequest, MemberUpdateResponse, RequestHeader, ResponseHeader,
+    MemberUpdateRequest, MemberUpdateResponse, ResponseHeader,
 };
 use squall_api::{
     ClusterRequest, ClusterResponse, Effect, Effects, LaneMsg, Now, ReqId, Response, SessionId,
@@ -29,12 +30,13 @@ impl ApplyLane {
         request: ClusterRequest,
         fx: &mut Effects,
     ) {
+        let caller = match self.caller(now, req) {
+            Ok(caller) => caller,
+            Err(refusal) => return reply(req, Err(refusal.status()), fx),
+        };
         let proposal = self.draw_id();
         let mut context = ConfChangeContext {
-            header: Some(RequestHeader {
-                id: proposal,
-                ..RequestHeader::default()
-            }),
+            header: Some(Caller::header(caller, proposal)),
             ..ConfChangeContext::default()
         };
         let change = match request {
@@ -79,6 +81,8 @@ impl ApplyLane {
         change: &ConfChangeV2,
         context: ConfChangeContext,
     ) -> Result<Response, Failed> {
+        let caller = context.header.as_ref().and_then(Caller::of);
+        self.auth.may_manage(caller.as_ref())?;
         let (added, is_promote) = (context.member.clone(), context.is_promote);
         self.meta
             .membership

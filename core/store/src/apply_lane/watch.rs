@@ -32,6 +32,9 @@ impl ApplyLane {
         message: WatchRequest,
         fx: &mut Effects,
     ) {
+        if !self.admit_watch(now, stream, &message, fx) {
+            return;
+        }
         let mut out = Vec::new();
         self.hub
             .message(now.mono, &self.store, stream, message, &mut out);
@@ -82,7 +85,7 @@ impl ApplyLane {
         Some(since.saturating_add(LEADERLESS_TIMEOUTS * self.cfg.election_timeout))
     }
 
-    fn say(&self, out: Vec<Said>, fx: &mut Effects) {
+    pub(super) fn say(&self, out: Vec<Said>, fx: &mut Effects) {
         for Said {
             stream,
             mut response,

@@ -24,6 +24,8 @@ pub(super) struct Bench {
     /// The log: every proposal is committed at once, unless a test plays Raft.
     pub(super) index: u64,
     last_req: u64,
+    /// What calls come with.
+    pub(super) meta: Metadata,
     /// What the last calls showed.
     pub(super) applied: Vec<ApplyView>,
     /// The data of every entry committed here.
@@ -70,6 +72,7 @@ impl Bench {
             fx: Effects::new(Arc::new(NoStamp)),
             index: base.index,
             last_req: 0,
+            meta: Metadata::default(),
             applied: Vec::new(),
             log: Vec::new(),
         })
@@ -92,7 +95,7 @@ impl Bench {
         let effects = self.step(Input::Request {
             id,
             session: SESSION,
-            meta: Metadata::default(),
+            meta: self.meta.clone(),
             req,
         });
         (id, effects.unwrap())
@@ -114,7 +117,8 @@ impl Bench {
     /// Makes a call, with Raft agreeing at once.
     pub(super) fn call(&mut self, req: Request) -> Result<Response, Status> {
         let (id, mut effects) = self.request(req);
-        for _ in 0..2 {
+        // A login reads, and then proposes.
+        for _ in 0..3 {
             if let Some(result) = replies(&effects).pop() {
                 assert_eq!(result.0, id);
                 return result.1;

@@ -1,5 +1,7 @@
 //! Tests of the lanes and the log as a whole, through what goes in and comes out.
 
+mod auth;
+mod auth_model;
 mod backup;
 mod bench;
 mod compaction;

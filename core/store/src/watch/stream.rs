@@ -13,6 +13,9 @@ pub(super) struct Stream {
     pub(super) session: SessionId,
     /// What the call came with; each further message is of the same caller.
     pub(super) meta: Metadata,
+    /// Who the caller was when it last asked for a watch; nobody while auth is
+    /// disabled.
+    pub(super) user: Option<String>,
     pub(super) watchers: BTreeMap<i64, Watcher>,
     /// Where to look for the next id that the client leaves to us.
     next_id: i64,
@@ -45,6 +48,7 @@ impl Stream {
         Stream {
             session,
             meta,
+            user: None,
             watchers: BTreeMap::new(),
             next_id: 0,
             untaken: 0,
