@@ -55,6 +55,11 @@ enum Left {
 /// choice is tried.
 const MOST_MENDS: u32 = 2_000;
 
+/// The plan is mended so often without coming further; then every choice is
+/// tried, until that leads further: needs that displace each other in turn would
+/// otherwise take all mends.
+const MOST_IDLE: u32 = 24;
+
 pub(super) struct Search<'t, 'a> {
     timeline: &'t Timeline<'a>,
     keys: &'t Keys<'a>,
@@ -70,6 +75,8 @@ pub(super) struct Search<'t, 'a> {
     plan: Plan<'t, 'a>,
     /// How often the plan may still be mended.
     mends: u32,
+    /// How often it was since the search last came further than before.
+    idle: u32,
     choices: Vec<Choice>,
     /// The first violation at the operation that the search came furthest to.
     deepest: Option<(usize, Violation)>,
@@ -99,6 +106,7 @@ impl<'t, 'a> Search<'t, 'a> {
             reserved,
             plan: Plan::new(timeline, keys, gaps, facts, candidates, demanded),
             mends: MOST_MENDS + gaps.list.len() as u32,
+            idle: 0,
             choices: Vec::new(),
             deepest: None,
             latest: None,
@@ -120,7 +128,10 @@ impl<'t, 'a> Search<'t, 'a> {
                 }
                 *steps -= 1;
             }
-            furthest = furthest.max(next + 1);
+            if furthest < next + 1 {
+                furthest = next + 1;
+                self.idle = 0;
+            }
             let stuck = if self.state.revision() < k.revision - i64::from(k.wrote) {
                 if let Some(resumed) = self.follow(gap, next) {
                     (gap, next) = resumed;
@@ -174,7 +185,7 @@ impl<'t, 'a> Search<'t, 'a> {
     /// long as it may be. Gives the next gap and operation, or `None` if there is
     /// no plan for the gap.
     fn follow(&mut self, gap: usize, next: usize) -> Option<(usize, usize)> {
-        while self.mends > 0 {
+        while self.mends > 0 && self.idle < MOST_IDLE {
             let u = self.plan.filler(gap)?;
             let mut choice = self.open(gap, next);
             let mark = choice.mark;
@@ -204,9 +215,10 @@ impl<'t, 'a> Search<'t, 'a> {
     /// Mends the plan after something got stuck at a revision: some key needs a
     /// write that nobody planned. Gives the next gap and operation.
     fn mend(&mut self, stuck: &Blame, until: i64) -> Option<(usize, usize)> {
-        if stuck.all || self.mends == 0 {
+        if stuck.all || self.mends == 0 || self.idle >= MOST_IDLE {
             return None;
         }
+        self.idle += 1;
         for guilty in &stuck.keys {
             let there = self.state.is_there(guilty.key);
             let need = Need {
