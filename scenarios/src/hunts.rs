@@ -102,7 +102,8 @@ pub const fn scenarios(bug: Bug) -> &'static [&'static str] {
         | Bug::UnboundedTxn
         | Bug::VersionOutlivesKey
         | Bug::ZeroEndIsEmpty => &[],
-        // The store's own tests of auth show these.
+        // The store's own tests find them (core/store/src/tests/planted_auth.rs), and
+        // no load of a scenario has users.
         Bug::AcceptExpiredTokens
         | Bug::CheckOneBranch
         | Bug::EnableWithoutRoot

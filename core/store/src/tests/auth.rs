@@ -107,9 +107,9 @@ pub(super) fn revoke(role: &str, key: &str, range_end: &str) -> AuthRequest {
     })
 }
 
-const ENABLE: AuthRequest = AuthRequest::Enable(pb::AuthEnableRequest {});
+pub(super) const ENABLE: AuthRequest = AuthRequest::Enable(pb::AuthEnableRequest {});
 const DISABLE: AuthRequest = AuthRequest::Disable(pb::AuthDisableRequest {});
-const STATUS: AuthRequest = AuthRequest::Status(pb::AuthStatusRequest {});
+pub(super) const STATUS: AuthRequest = AuthRequest::Status(pb::AuthStatusRequest {});
 const USERS: AuthRequest = AuthRequest::UserList(pb::AuthUserListRequest {});
 const ROLES: AuthRequest = AuthRequest::RoleList(pb::AuthRoleListRequest {});
 
@@ -135,7 +135,7 @@ impl Bench {
         }
     }
 
-    fn done(&mut self, reqs: impl IntoIterator<Item = AuthRequest>) {
+    pub(super) fn done(&mut self, reqs: impl IntoIterator<Item = AuthRequest>) {
         for req in reqs {
             let name = req.name();
             assert_eq!(self.auth(req), "done", "{name}");
@@ -161,25 +161,25 @@ impl Bench {
         self.meta.token = self.log_in(name, name).unwrap();
     }
 
-    fn pass(&mut self, nanos: u64) {
+    pub(super) fn pass(&mut self, nanos: u64) {
         self.now.mono += nanos;
         self.step(Input::Deadline).unwrap();
     }
 
-    fn become_nobody(&mut self) {
+    pub(super) fn become_nobody(&mut self) {
         self.meta.token.clear();
     }
 
-    fn say_put(&mut self, key: &str) -> String {
+    pub(super) fn say_put(&mut self, key: &str) -> String {
         self.short(Request::Put(put(key, "v")))
     }
 
-    fn say_get(&mut self, key: &str, range_end: &str) -> String {
+    pub(super) fn say_get(&mut self, key: &str, range_end: &str) -> String {
         self.short(Request::Range(get(key, range_end)))
     }
 
     /// Only whether it was done.
-    fn short(&mut self, req: Request) -> String {
+    pub(super) fn short(&mut self, req: Request) -> String {
         match self.call(req) {
             Ok(_) => "done".into(),
             Err(status) => status.to_string(),
@@ -191,6 +191,11 @@ impl Bench {
 /// read `x`. The bench is root.
 fn enabled() -> Bench {
     let mut bench = bench();
+    enable(&mut bench);
+    bench
+}
+
+pub(super) fn enable(bench: &mut Bench) {
     bench.done([
         user_add("root", "root"),
         grant_role("root", "root"),
@@ -202,7 +207,6 @@ fn enabled() -> Bench {
         ENABLE,
     ]);
     bench.become_user("root");
-    bench
 }
 
 #[test]

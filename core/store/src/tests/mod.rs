@@ -14,6 +14,7 @@ mod maintenance;
 mod members;
 mod model;
 mod planted;
+mod planted_auth;
 mod raft_lane;
 mod wal;
 mod watch;
