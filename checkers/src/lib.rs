@@ -15,3 +15,4 @@ pub mod recovery;
 pub mod replicas;
 mod search;
 mod store;
+pub mod watch;

@@ -157,6 +157,15 @@ pub fn event(event: &Event) -> String {
             client,
             outcome,
         } => format!("c{client} learns the outcome of #{op}: {outcome}"),
+        Kind::StreamOpened {
+            stream,
+            client,
+            what,
+        } => format!("c{client} opens stream {stream}: {what}"),
+        Kind::Heard { stream, client } => format!("c{client} is told something on stream {stream}"),
+        Kind::StreamEnded { stream, client } => {
+            format!("c{client} knows that stream {stream} has ended")
+        }
         Kind::Mark { name } => format!("{node} passes {name}"),
         Kind::Violated { check, sentence } => format!("{check} is broken: {sentence}"),
     }

@@ -124,6 +124,7 @@ fn counts(out: &mut String, totals: &Totals, width: usize) {
         ops_ok,
         ops_refused,
         ops_unknown,
+        messages_heard,
         unknown_applied,
         unknown_not_applied,
         txns_ok,
@@ -164,6 +165,10 @@ fn counts(out: &mut String, totals: &Totals, width: usize) {
             count(ops_unknown),
         ),
     );
+    if messages_heard > 0 {
+        let text = format!("{} heard by clients", plural(messages_heard, "message"));
+        line(out, "streams", text);
+    }
     line(
         out,
         "cluster",

@@ -18,7 +18,7 @@
 use crate::{Scenario, Schedule};
 use serde::{Deserialize, Serialize};
 use squall_record::{
-    Checkpoint, Event, FormatVersion, Run, Summary, Verdict, Witness, write_history,
+    Checkpoint, Event, FormatVersion, Run, Summary, Verdict, Witness, write_history, write_streams,
 };
 use squall_reports::Explanation;
 use std::fs::{self, File};
@@ -323,6 +323,11 @@ fn fill(dir: &Path, leaving: &Leaving<'_>, written: &str) -> io::Result<()> {
         let mut history = BufWriter::new(File::create(dir.join("history.jsonl"))?);
         write_history(&mut history, &run.history)?;
         history.flush()?;
+        if !run.streams.is_empty() {
+            let mut streams = BufWriter::new(File::create(dir.join("streams.jsonl"))?);
+            write_streams(&mut streams, &run.streams)?;
+            streams.flush()?;
+        }
         write_events(&dir.join("events.jsonl"), &run.events)?;
     }
     for check in &leaving.summary.checks {

@@ -201,6 +201,29 @@ pub enum Kind {
         /// `ok`, `refused` or `unknown`.
         outcome: Cow<'static, str>,
     },
+    /// A client opened a stream.
+    StreamOpened {
+        /// The stream.
+        stream: u64,
+        /// The client.
+        client: u32,
+        /// The RPC's name.
+        what: Cow<'static, str>,
+    },
+    /// A client took a message of a stream from its connection.
+    Heard {
+        /// The stream.
+        stream: u64,
+        /// The client.
+        client: u32,
+    },
+    /// A client knows that a stream has ended.
+    StreamEnded {
+        /// The stream.
+        stream: u64,
+        /// The client.
+        client: u32,
+    },
     /// A named point in the code was passed.
     Mark {
         /// Its name.

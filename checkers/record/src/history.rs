@@ -1,13 +1,16 @@
-//! Histories on disk: JSON lines, a header and then one operation a line.
+//! Histories on disk: JSON lines, a header and then one operation, or one
+//! stream, a line.
 
-use crate::Op;
+use crate::{Op, Stream};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::io::{self, BufRead, Write};
 
 /// The format that this build writes.
 pub const FORMAT: FormatVersion = FormatVersion { major: 1, minor: 0 };
-const KIND: &str = "squall-history";
+const HISTORY: &str = "squall-history";
+const STREAMS: &str = "squall-streams";
 
 /// A format's version. A newer minor adds what older readers may ignore; a
 /// newer major is refused.
@@ -29,7 +32,7 @@ impl fmt::Display for FormatVersion {
 struct Header {
     format: String,
     version: FormatVersion,
-    /// How many operations follow: tells a whole file from a truncated one.
+    /// How many lines follow: tells a whole file from a truncated one.
     ops: u64,
 }
 
@@ -40,7 +43,7 @@ pub enum HistoryError {
     #[error("cannot read: {0}")]
     Io(#[from] io::Error),
     /// The first line is not a history's.
-    #[error("line 1: not a squall history (its first line should be a {KIND:?} header): {0}")]
+    #[error("line 1: not a squall history (its first line should be a {HISTORY:?} header): {0}")]
     Header(String),
     /// A format from the future.
     #[error("line 1: history format {found} is newer than this build reads ({FORMAT})")]
@@ -68,31 +71,49 @@ pub enum HistoryError {
 
 /// Writes a history that [`read_history`] reads back.
 pub fn write_history(out: &mut impl Write, ops: &[Op]) -> io::Result<()> {
+    write(out, HISTORY, ops)
+}
+
+/// Reads a history, or says which line is wrong.
+pub fn read_history(input: impl BufRead) -> Result<Vec<Op>, HistoryError> {
+    read(input, HISTORY)
+}
+
+/// Writes streams that [`read_streams`] reads back.
+pub fn write_streams(out: &mut impl Write, streams: &[Stream]) -> io::Result<()> {
+    write(out, STREAMS, streams)
+}
+
+/// Reads streams, or says which line is wrong.
+pub fn read_streams(input: impl BufRead) -> Result<Vec<Stream>, HistoryError> {
+    read(input, STREAMS)
+}
+
+fn write(out: &mut impl Write, kind: &str, lines: &[impl Serialize]) -> io::Result<()> {
     let header = Header {
-        format: KIND.into(),
+        format: kind.into(),
         version: FORMAT,
-        ops: ops.len() as u64,
+        ops: lines.len() as u64,
     };
     serde_json::to_writer(&mut *out, &header)?;
     out.write_all(b"\n")?;
-    for op in ops {
-        serde_json::to_writer(&mut *out, op)?;
+    for line in lines {
+        serde_json::to_writer(&mut *out, line)?;
         out.write_all(b"\n")?;
     }
     Ok(())
 }
 
-/// Reads a history, or says which line is wrong.
-pub fn read_history(input: impl BufRead) -> Result<Vec<Op>, HistoryError> {
+fn read<T: DeserializeOwned>(input: impl BufRead, kind: &str) -> Result<Vec<T>, HistoryError> {
     let mut lines = input.lines();
     let first = lines
         .next()
         .ok_or_else(|| HistoryError::Header("the file is empty".into()))??;
     let header: Header =
         serde_json::from_str(&first).map_err(|e| HistoryError::Header(e.to_string()))?;
-    if header.format != KIND {
+    if header.format != kind {
         return Err(HistoryError::Header(format!(
-            "its format is {:?}",
+            "its format is {:?}, and {kind:?} is wanted",
             header.format
         )));
     }
@@ -101,35 +122,35 @@ pub fn read_history(input: impl BufRead) -> Result<Vec<Op>, HistoryError> {
             found: header.version,
         });
     }
-    let mut ops = Vec::new();
+    let mut found = Vec::new();
     for (i, line) in lines.enumerate() {
         let line = line?;
-        let op = serde_json::from_str(&line).map_err(|e| HistoryError::Line {
+        let one = serde_json::from_str(&line).map_err(|e| HistoryError::Line {
             line: i as u64 + 2,
             message: e.to_string(),
         })?;
-        ops.push(op);
+        found.push(one);
     }
-    let found = ops.len() as u64;
-    if found < header.ops {
+    let count = found.len() as u64;
+    if count < header.ops {
         return Err(HistoryError::Truncated {
             announced: header.ops,
-            found,
+            found: count,
         });
     }
-    if found > header.ops {
+    if count > header.ops {
         return Err(HistoryError::Line {
             line: header.ops + 2,
             message: format!("the header announces only {} operations", header.ops),
         });
     }
-    Ok(ops)
+    Ok(found)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Call, Code, Outcome, Ret, Status, Why};
+    use crate::{Call, Code, Ended, Heard, Outcome, Ret, Said, Status, Why, WhyEnded};
     use squall_api::pb;
 
     fn ops() -> Vec<Op> {
@@ -171,6 +192,35 @@ mod tests {
     #[test]
     fn a_history_survives_the_file() {
         assert_eq!(read_history(written().as_bytes()).unwrap(), ops());
+    }
+
+    #[test]
+    fn streams_survive_the_file_and_are_no_operations() {
+        let stream = Stream {
+            id: 3,
+            client: 1,
+            member: 2,
+            said: vec![Said {
+                t: 5,
+                message: Call::Watch(pb::WatchRequest::default()),
+            }],
+            heard: vec![Heard {
+                t: 9,
+                message: Ret::Watch(pb::WatchResponse::default()),
+            }],
+            end: Some(Ended {
+                t: 11,
+                why: WhyEnded::Reset,
+            }),
+        };
+        let mut out = Vec::new();
+        write_streams(&mut out, std::slice::from_ref(&stream)).unwrap();
+        assert_eq!(read_streams(out.as_slice()).unwrap(), [stream]);
+        let error = read_history(out.as_slice()).unwrap_err().to_string();
+        assert!(
+            error.contains("its format is \"squall-streams\""),
+            "{error}"
+        );
     }
 
     #[test]

@@ -10,12 +10,16 @@ mod event;
 mod history;
 mod op;
 mod run;
+mod stream;
 mod verdict;
 
 pub use chain::{Checkpoint, Part, PartKind, Traced, Window};
 pub use event::{DropReason, Event, FaultPhase, Kind, RunPhase};
-pub use history::{FORMAT, FormatVersion, HistoryError, read_history, write_history};
+pub use history::{
+    FORMAT, FormatVersion, HistoryError, read_history, read_streams, write_history, write_streams,
+};
 pub use op::{Op, Outcome, Target, Why};
 pub use run::{FaultCount, Run, Stats, Stop, Summary, Suspended};
 pub use squall_api::{Code, Request as Call, Response as Ret, Status};
+pub use stream::{Ended, Heard, Said, Stream, WhyEnded};
 pub use verdict::{Check, Fact, Fingerprint, Reason, Verdict, Witness, seconds};

@@ -1,6 +1,6 @@
 //! One run and what came of it.
 
-use crate::{Check, Checkpoint, Event, Op, Traced, Verdict};
+use crate::{Check, Checkpoint, Event, Op, Stream, Traced, Verdict};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -93,6 +93,8 @@ pub struct Stats {
     pub ops_refused: u64,
     /// Operations whose outcome the client never learned.
     pub ops_unknown: u64,
+    /// Messages that clients took from their streams.
+    pub messages_heard: u64,
     /// Of the unknown writes, those that were applied.
     pub unknown_applied: u64,
     /// Of the unknown writes, those that never were.
@@ -134,6 +136,7 @@ impl Stats {
             ops_ok,
             ops_refused,
             ops_unknown,
+            messages_heard,
             unknown_applied,
             unknown_not_applied,
             txns_ok,
@@ -155,6 +158,7 @@ impl Stats {
         self.ops_ok += ops_ok;
         self.ops_refused += ops_refused;
         self.ops_unknown += ops_unknown;
+        self.messages_heard += messages_heard;
         self.unknown_applied += unknown_applied;
         self.unknown_not_applied += unknown_not_applied;
         self.txns_ok += txns_ok;
@@ -186,6 +190,8 @@ pub struct Run {
     pub summary: Summary,
     /// Every operation, by invocation.
     pub history: Vec<Op>,
+    /// Every stream, in order of opening.
+    pub streams: Vec<Stream>,
     /// The events that were kept: all of them if the run was recorded, the
     /// notable ones (phases, faults, starts, ends, roles, violations) if not.
     pub events: Vec<Event>,

@@ -124,9 +124,10 @@ impl State {
     /// Calls `f` for every version written at a revision, in order of keys.
     pub(crate) fn written_at(&self, revision: i64, mut f: impl FnMut(&KeyValue)) {
         for versions in self.versions.values() {
-            versions
+            let from = versions.partition_point(|kv| kv.mod_revision < revision);
+            versions[from..]
                 .iter()
-                .filter(|kv| kv.mod_revision == revision)
+                .take_while(|kv| kv.mod_revision == revision)
                 .for_each(&mut f);
         }
     }
@@ -145,6 +146,11 @@ impl State {
             }
         }
         hash.digest()
+    }
+
+    /// `key` as it was at a revision, if it was there.
+    pub(crate) fn key_at(&self, key: &[u8], revision: i64) -> Option<&KeyValue> {
+        self.get(key, revision)
     }
 
     /// Roughly how much memory it takes.

@@ -37,6 +37,7 @@ pub fn serve(
                     if !wanted {
                         // Nobody looks at them, and they are the bulk.
                         run.history.clear();
+                        run.streams.clear();
                         run.events.clear();
                     }
                     let probed = options.probe.as_ref().and_then(Probe::take);

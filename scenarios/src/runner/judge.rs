@@ -45,6 +45,7 @@ pub(super) fn judge(evidence: Evidence<'_>) -> Run {
     let Simulated {
         value,
         history,
+        streams,
         events,
         applied,
         violation,
@@ -140,6 +141,7 @@ pub(super) fn judge(evidence: Evidence<'_>) -> Run {
     Run {
         summary,
         history,
+        streams,
         events,
         schedule: schedule.to_toml(),
         checkpoints,

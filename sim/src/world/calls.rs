@@ -4,6 +4,7 @@ use super::conns::Conn;
 use super::inner::Inner;
 use super::process::Lane;
 use super::queue::Due;
+use super::streams::number_of_stream;
 use squall_api::{Code, Input, Metadata, ReqId, Request, Response, SessionId, Status};
 use squall_record::{Outcome, PartKind};
 
@@ -15,12 +16,19 @@ impl Inner {
     /// Keeps what would arrive on a connection that is cut, until it no longer
     /// is; gives back anything else.
     pub(crate) fn keep_from_client(&mut self, due: Due) -> Option<Due> {
-        let (op, to_member) = match &due {
+        let (call, to_member) = match &due {
             Due::Call { op, .. } => (*op, true),
+            Due::Message { stream, .. } | Due::Taken { stream } | Due::Cancel { stream } => {
+                (*stream, true)
+            }
             Due::Answer { op, .. } | Due::Broken { op, .. } => (*op, false),
+            Due::StreamAnswer { stream, .. } => (*stream, false),
             _ => return Some(due),
         };
-        let member = self.recorder.history[op as usize].member;
+        let member = match number_of_stream(call) {
+            Some(stream) => self.recorder.streams[stream].member,
+            None => self.recorder.history[call as usize].member,
+        };
         if self.net.keeps_client(member, to_member) {
             self.kept_from_clients.push(due);
             return None;
@@ -60,7 +68,13 @@ impl Inner {
             return;
         }
         self.conns.taken_in(conn, op);
-        let invoked = Some(self.waiting[op as usize].invoked);
+        let (invoked, meta) = match number_of_stream(op) {
+            Some(stream) => {
+                let state = &self.streams[stream];
+                (state.opened, state.meta.clone())
+            }
+            None => (self.waiting[op as usize].invoked, Metadata::default()),
+        };
         let session = SessionId(conn);
         self.give(
             node,
@@ -68,10 +82,10 @@ impl Inner {
             Input::Request {
                 id: ReqId(op),
                 session,
-                meta: Metadata::default(),
+                meta,
                 req,
             },
-            invoked,
+            Some(invoked),
         );
     }
 
@@ -79,10 +93,15 @@ impl Inner {
         &mut self,
         id: ReqId,
         result: Result<Response, Status>,
+        last: bool,
         cause: Option<u64>,
     ) {
         let op = id.0;
         self.hash_answer(op, &result);
+        if number_of_stream(op).is_some() {
+            self.stream_reply(op, result, last, cause);
+            return;
+        }
         let conn = self.waiting[op as usize].conn;
         if !self.conns.answered(conn, op) {
             return;

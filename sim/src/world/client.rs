@@ -12,8 +12,8 @@ use std::time::Duration;
 /// A client. It records every attempt in the run's history: invoked before the
 /// call is sent, returned after the answer came.
 pub struct SimClient {
-    shared: Arc<Shared>,
-    client: u32,
+    pub(super) shared: Arc<Shared>,
+    pub(super) client: u32,
     /// The process it acts as; a new one after each unknown outcome.
     process: u32,
     /// How many clients the run has: processes are numbered in steps of it.

@@ -5,6 +5,7 @@ use super::lives::Gone;
 use super::process::Lane;
 use super::queue::Due;
 use super::shared::Shared;
+use super::streams::{Item, number_of_stream};
 use crate::PowerLoss;
 use madsim::runtime::Handle;
 use madsim::time::TimeHandle;
@@ -180,6 +181,17 @@ fn handle(shared: &Shared, due: Due) {
                 Err(status) => Outcome::from_status(status),
             };
             inner.settle(op, cause, outcome);
+        }
+        Due::Message { stream, req } => inner.message_arrives(stream, *req),
+        Due::Taken { stream } => inner.taken_arrives(stream),
+        Due::Cancel { stream } => inner.cancel_arrives(stream),
+        Due::StreamAnswer {
+            stream,
+            cause,
+            result,
+        } => inner.stream_hears(stream, Item::Answer(*result, cause)),
+        Due::Broken { op, .. } if number_of_stream(op).is_some() => {
+            inner.stream_hears(op, Item::Broken);
         }
         Due::Broken { op, refused } => {
             let outcome = if refused {

@@ -72,6 +72,11 @@ impl Conns {
         self.known(conn).pending.push(op);
     }
 
+    /// Whether anybody may hear what is said on a connection.
+    pub(crate) fn is_open(&self, conn: u64) -> bool {
+        self.all.get(&conn).is_some_and(|conn| conn.open)
+    }
+
     /// A process answers a call. Says whether anybody may hear it.
     pub(crate) fn answered(&mut self, conn: u64, op: u64) -> bool {
         let Some(conn) = self.all.get_mut(&conn) else {

@@ -8,6 +8,7 @@ use super::process::Node;
 use super::queue::{Due, Queue};
 use super::recorder::Recorder;
 use super::setup::Setup;
+use super::streams::StreamState;
 use super::task::Task;
 use super::wire::Wire;
 use crate::{DiskParams, FaultCounts, Net};
@@ -70,6 +71,7 @@ pub(crate) struct Inner {
     /// One per ordered pair of members.
     pub(crate) wires: Vec<Wire>,
     pub(crate) waiting: Vec<Waiting>,
+    pub(crate) streams: Vec<StreamState>,
     pub(crate) conns: Conns,
     pub(crate) marks: Marks,
     pub(crate) recorder: Recorder,
@@ -110,6 +112,7 @@ impl Inner {
             nodes,
             net,
             waiting: Vec::new(),
+            streams: Vec::new(),
             conns: Conns::default(),
             marks: Marks::default(),
             recorder,

@@ -55,6 +55,18 @@ pub(crate) enum Due {
         cause: Option<u64>,
         result: Box<Result<Response, Status>>,
     },
+    /// A further message on a stream reaches the member.
+    Message { stream: u64, req: Box<Request> },
+    /// The member's machine learns that the client took an answer of a stream.
+    Taken { stream: u64 },
+    /// The member learns that the client wants no more of a stream.
+    Cancel { stream: u64 },
+    /// An answer on a stream reaches the client's machine.
+    StreamAnswer {
+        stream: u64,
+        cause: Option<u64>,
+        result: Box<Result<Response, Status>>,
+    },
     /// The client learns that its connection broke, or was refused.
     Broken { op: u64, refused: bool },
     /// The client will not wait any longer.

@@ -1,7 +1,9 @@
 //! What is kept of a run: events, the history, counts, and the rolling hash.
 
 use crate::hash::{Chain, RollingHash};
-use squall_record::{Checkpoint, Event, Kind, Op, Outcome, Part, PartKind, Stats, Traced, Window};
+use squall_record::{
+    Checkpoint, Event, Kind, Op, Outcome, Part, PartKind, Stats, Stream, Traced, Window,
+};
 
 /// How much is kept. The rolling hash does not depend on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +22,7 @@ pub(crate) struct Recorder {
     chain: Chain,
     pub(crate) events: Vec<Event>,
     pub(crate) history: Vec<Op>,
+    pub(crate) streams: Vec<Stream>,
     pub(crate) stats: Stats,
     /// The window whose events are kept with all that was hashed.
     window: Option<Window>,
@@ -45,6 +48,7 @@ impl Recorder {
             chain: Chain::default(),
             events: Vec::new(),
             history: Vec::new(),
+            streams: Vec::new(),
             stats: Stats::default(),
             window,
             tracing: window.is_some_and(|window| window.holds(1)),

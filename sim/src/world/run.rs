@@ -154,6 +154,7 @@ where
     Simulated {
         value: result.lock().unwrap_or_else(PoisonError::into_inner).take(),
         history: inner.recorder.history,
+        streams: inner.recorder.streams,
         events: inner.recorder.events,
         applied: inner.applied,
         violation: inner.violation,

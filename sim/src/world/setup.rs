@@ -4,7 +4,7 @@ use super::{AppliedEntry, Keep, Violation};
 use crate::{ClockParams, DiskParams, FaultCounts, LinkHits, LinkParams};
 use squall_api::eraftpb::Message;
 use squall_api::{Bugs, Config, Env, Machine, Now, OpenError, RaftView, SyncId, View};
-use squall_record::{Checkpoint, Event, Op, Stats, Traced, Window};
+use squall_record::{Checkpoint, Event, Op, Stats, Stream, Traced, Window};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -113,6 +113,8 @@ pub struct Simulated<T> {
     pub value: Option<T>,
     /// Every operation, in order of invocation.
     pub history: Vec<Op>,
+    /// Every stream, in order of opening.
+    pub streams: Vec<Stream>,
     /// The events that were kept.
     pub events: Vec<Event>,
     /// The order in which entries were applied.

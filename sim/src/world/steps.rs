@@ -199,11 +199,7 @@ impl Inner {
     fn perform(&mut self, node: u64, lane: Lane, cause: Option<u64>, effect: Effect) {
         match effect {
             Effect::Send(frame) => self.send(node, frame, cause),
-            Effect::Reply {
-                id,
-                result,
-                last: _,
-            } => self.reply(id, result, cause),
+            Effect::Reply { id, result, last } => self.reply(id, result, last, cause),
             Effect::Lane(msg) => self.give(node, lane.other(), Input::Lane(msg), cause),
             Effect::Mark(name) => unreachable!("perform_all passes marks, also {name}"),
             Effect::View(view) => self.viewed(node, &view, cause),

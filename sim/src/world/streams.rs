@@ -129,15 +129,11 @@ impl SimClient {
 }
 
 impl Inner {
-    fn open_stream(
-        &mut self,
-        stream: u64,
-        client: u32,
-        member: u64,
-        meta: Metadata,
-        first: Call,
-    ) {
-        assert!(self.has_node(member), "there is no member n{member} to call");
+    fn open_stream(&mut self, stream: u64, client: u32, member: u64, meta: Metadata, first: Call) {
+        assert!(
+            self.has_node(member),
+            "there is no member n{member} to call"
+        );
         let now = self.now;
         let number = stream & !STREAM;
         let what = first.name();
@@ -152,11 +148,13 @@ impl Inner {
             heard: Vec::new(),
             end: None,
         });
-        let opened = self.recorder.detail(now, None, None, || Kind::StreamOpened {
-            stream: number,
-            client,
-            what: what.into(),
-        });
+        let opened = self
+            .recorder
+            .detail(now, None, None, || Kind::StreamOpened {
+                stream: number,
+                client,
+                what: what.into(),
+            });
         let conn = self.conns.connect(client, member);
         self.conns.sent(conn, stream);
         self.streams.push(StreamState {

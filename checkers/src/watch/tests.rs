@@ -1,0 +1,1 @@
+//! Named histories: one line a case.
