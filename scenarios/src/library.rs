@@ -50,5 +50,7 @@ const LIBRARY: &[(&str, &str)] = library![
     "wiped-member",
     "figure-eight",
     "short-appends",
+    "watches-under-faults",
+    "watches-and-compaction",
     "everything-at-once",
 ];

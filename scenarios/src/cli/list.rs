@@ -46,7 +46,7 @@ struct RunsArgs {
 }
 
 /// Every check that is no Raft invariant.
-const CHECKS: [(&str, &str); 8] = [
+const CHECKS: [(&str, &str); 9] = [
     (
         "linearizable",
         "operations take effect one after another, between their call and their answer",
@@ -58,6 +58,10 @@ const CHECKS: [(&str, &str); 8] = [
     (
         "replicas_agree",
         "all members hold the same contents once they have converged",
+    ),
+    (
+        "watch",
+        "watches are told every change once, in order, whole, and nothing else",
     ),
     (
         "monotonic",

@@ -2,7 +2,7 @@
 
 use super::{
     Between, ClockConfig, ClusterConfig, Damage, DiskConfig, Duration, Keys, Latency, LinkConfig,
-    Mix, Ratio, SignedDuration, Size, Skew, Workload,
+    Mix, Ratio, SignedDuration, Size, Skew, WatchLoad, Workload,
 };
 
 impl Default for ClusterConfig {
@@ -21,6 +21,8 @@ impl Default for ClusterConfig {
             wal_segment: Size::from_bytes(64 << 20),
             backend_commit_interval: Duration::from_ms(100),
             backend_commit_entries: 10_000,
+            watch_window: 128,
+            watch_progress: Duration::from_ms(600_000),
             damage: Damage::default(),
             link: LinkConfig::default(),
             disk: DiskConfig::default(),
@@ -93,6 +95,7 @@ impl Default for Workload {
             },
             client_timeout: Duration::from_ms(1000),
             run_for: Duration::from_ms(10_000),
+            watch: WatchLoad::default(),
         }
     }
 }

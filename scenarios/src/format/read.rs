@@ -4,7 +4,7 @@ use super::document::{Document, Entry, Node, Problem, Value};
 use super::fields::{Fields, Read, unknown, wrong_kind};
 use super::{
     After, CheckSpec, ClockConfig, ClusterConfig, Damage, DiskConfig, Expect, Fault, Keys,
-    LinkConfig, Mix, Ratio, SCHEMA, Scenario, Skew, Workload, fault,
+    LinkConfig, Mix, Ratio, SCHEMA, Scenario, Skew, WatchLoad, Workload, fault,
 };
 
 /// Reads everything, and says everything that is wrong.
@@ -120,6 +120,8 @@ fn cluster(entry: Option<&Entry>) -> Result<ClusterConfig, Problem> {
         "wal_segment",
         "backend_commit_interval",
         "backend_commit_entries",
+        "watch_window",
+        "watch_progress",
         "damage",
         "link",
         "disk",
@@ -145,6 +147,8 @@ fn cluster(entry: Option<&Entry>) -> Result<ClusterConfig, Problem> {
             .or("backend_commit_interval", default.backend_commit_interval)?,
         backend_commit_entries: fields
             .or("backend_commit_entries", default.backend_commit_entries)?,
+        watch_window: fields.or("watch_window", default.watch_window)?,
+        watch_progress: fields.or("watch_progress", default.watch_progress)?,
         damage: fields.or("damage", default.damage)?,
         link: fields.or("link", default.link)?,
         disk: fields.or("disk", default.disk)?,
@@ -214,6 +218,7 @@ fn workload(entry: Option<&Entry>) -> Result<Workload, Problem> {
         "value_size",
         "client_timeout",
         "run_for",
+        "watch",
     ];
     let default = Workload::default();
     let Some(entry) = entry else {
@@ -228,7 +233,21 @@ fn workload(entry: Option<&Entry>) -> Result<Workload, Problem> {
         value_size: fields.or("value_size", default.value_size)?,
         client_timeout: fields.or("client_timeout", default.client_timeout)?,
         run_for: fields.or("run_for", default.run_for)?,
+        watch: fields.or("watch", default.watch)?,
     })
+}
+
+impl Read for WatchLoad {
+    fn read(node: &Node) -> Result<WatchLoad, Problem> {
+        const KEYS: &[&str] = &["watchers", "controllers", "slow", "compact_every"];
+        let fields = Fields::open(node, "`workload.watch`", KEYS)?;
+        Ok(WatchLoad {
+            watchers: fields.or("watchers", 0)?,
+            controllers: fields.or("controllers", 0)?,
+            slow: fields.or("slow", Ratio::default())?,
+            compact_every: fields.optional("compact_every")?,
+        })
+    }
 }
 
 impl Read for Keys {
@@ -311,7 +330,7 @@ fn label(mut faults: Vec<Fault>) -> Vec<Fault> {
 }
 
 fn check(node: &Node) -> Result<CheckSpec, Problem> {
-    const KEYS: &[&str] = &["linearizable", "raft", "durable", "replicas_agree"];
+    const KEYS: &[&str] = &["linearizable", "raft", "durable", "replicas_agree", "watch"];
     let fields = Fields::open(node, "`check`", KEYS)?;
     let entry = only_entry(&fields, "check")?;
     match entry.key.as_str() {
@@ -341,6 +360,7 @@ fn check(node: &Node) -> Result<CheckSpec, Problem> {
             Ok(CheckSpec::Raft)
         }
         "durable" => switched_on(&fields, entry, CheckSpec::Durable),
+        "watch" => switched_on(&fields, entry, CheckSpec::Watch),
         _ => switched_on(&fields, entry, CheckSpec::ReplicasAgree),
     }
 }

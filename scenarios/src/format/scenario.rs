@@ -56,6 +56,10 @@ pub struct ClusterConfig {
     pub backend_commit_interval: Duration,
     /// ... or when this many entries are waiting.
     pub backend_commit_entries: u64,
+    /// Responses of one watch stream that may wait for its client.
+    pub watch_window: u32,
+    /// How often a watch that asks for it is told how far it is.
+    pub watch_progress: Duration,
     /// Whose disks may be damaged.
     pub damage: Damage,
     /// Links between members.
@@ -81,6 +85,8 @@ impl ClusterConfig {
             catch_up_entries: self.catch_up_entries,
             backend_commit_interval: self.backend_commit_interval.ns(),
             backend_commit_entries: self.backend_commit_entries,
+            watch_window: self.watch_window,
+            watch_progress_interval: self.watch_progress.ns(),
             ..Config::new(cluster, id, (1..=self.nodes).collect())
         }
     }
@@ -157,6 +163,41 @@ pub struct Workload {
     pub client_timeout: Duration,
     /// How long the load, and with it the faults, go on.
     pub run_for: Duration,
+    /// Clients that watch, besides those.
+    pub watch: WatchLoad,
+}
+
+impl Workload {
+    /// The number of the first client that watches.
+    pub fn first_watcher(&self) -> u32 {
+        self.clients
+    }
+
+    /// How many clients there are, those that watch included.
+    pub fn all_clients(&self) -> u32 {
+        let WatchLoad {
+            watchers,
+            controllers,
+            compact_every,
+            ..
+        } = self.watch;
+        self.clients + watchers + controllers + u32::from(compact_every.is_some())
+    }
+}
+
+/// `workload.watch`: clients that watch.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct WatchLoad {
+    /// How many watch this and that, change their minds, and go on elsewhere.
+    pub watchers: u32,
+    /// How many list, and then follow: their caches are to equal the store.
+    pub controllers: u32,
+    /// The share of the moments at which a watcher may do something in which it
+    /// takes nothing from its connection for a while.
+    pub slow: Ratio,
+    /// How often history is compacted up to just behind what was seen last, if
+    /// at all.
+    pub compact_every: Option<Duration>,
 }
 
 /// `workload.keys`: `k0` to `k<count - 1>`.
@@ -236,6 +277,9 @@ pub enum CheckSpec {
     Durable,
     /// Replicas that have applied the same log have the same state.
     ReplicasAgree,
+    /// Watches are told everything, once, in order, and nothing else; judged
+    /// where somebody watches.
+    Watch,
 }
 
 impl CheckSpec {
@@ -251,6 +295,7 @@ impl CheckSpec {
             CheckSpec::Raft,
             CheckSpec::Durable,
             CheckSpec::ReplicasAgree,
+            CheckSpec::Watch,
         ]
     }
 }

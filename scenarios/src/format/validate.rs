@@ -94,6 +94,8 @@ impl Checker<'_> {
                 cluster.backend_commit_interval.ns(),
             ),
             ("backend_commit_entries", cluster.backend_commit_entries),
+            ("watch_window", cluster.watch_window.into()),
+            ("watch_progress", cluster.watch_progress.ns()),
         ] {
             if value == 0 {
                 self.wrong(
@@ -130,6 +132,27 @@ impl Checker<'_> {
         if !(1..=1_000).contains(&workload.clients) {
             let message = format!("a workload cannot have {} clients", workload.clients);
             self.wrong(&at("clients"), message, "expected 1 to 1000");
+        }
+        let watch = |key| [Step::Key("workload"), Step::Key("watch"), Step::Key(key)];
+        for (key, count) in [
+            ("watchers", workload.watch.watchers),
+            ("controllers", workload.watch.controllers),
+        ] {
+            if count > 1_000 {
+                let message = format!("a workload cannot have {count} {key}");
+                self.wrong(&watch(key), message, "expected at most 1000");
+            }
+        }
+        if workload
+            .watch
+            .compact_every
+            .is_some_and(|every| every.ns() == 0)
+        {
+            self.wrong(
+                &watch("compact_every"),
+                "history cannot be compacted all the time",
+                "expected more than 0",
+            );
         }
         if !(workload.rate > 0.0 && workload.rate <= 1e6) {
             let message = format!("{} operations per second cannot be made", workload.rate);

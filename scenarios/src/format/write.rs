@@ -55,6 +55,8 @@ fn write_cluster(out: &mut String, scenario: &Scenario) -> fmt::Result {
         "backend_commit_entries = {}",
         cluster.backend_commit_entries
     )?;
+    writeln!(out, "watch_window = {}", cluster.watch_window)?;
+    writeln!(out, "watch_progress = \"{}\"", cluster.watch_progress)?;
     writeln!(out, "damage = \"{}\"", cluster.damage.name())?;
     let link = &cluster.link;
     writeln!(
@@ -101,7 +103,22 @@ fn write_workload(out: &mut String, scenario: &Scenario) -> fmt::Result {
     writeln!(out, "mix = {{ {} }}", weights.join(", "))?;
     writeln!(out, "value_size = \"{}\"", workload.value_size)?;
     writeln!(out, "client_timeout = \"{}\"", workload.client_timeout)?;
-    writeln!(out, "run_for = \"{}\"", workload.run_for)
+    writeln!(out, "run_for = \"{}\"", workload.run_for)?;
+    let watch = &workload.watch;
+    if *watch == super::WatchLoad::default() {
+        return Ok(());
+    }
+    write!(
+        out,
+        "watch = {{ watchers = {}, controllers = {}, slow = {:?}",
+        watch.watchers,
+        watch.controllers,
+        watch.slow.get()
+    )?;
+    if let Some(every) = watch.compact_every {
+        write!(out, ", compact_every = \"{every}\"")?;
+    }
+    writeln!(out, " }}")
 }
 
 fn write_check(out: &mut String, check: &CheckSpec) -> fmt::Result {
@@ -113,6 +130,7 @@ fn write_check(out: &mut String, check: &CheckSpec) -> fmt::Result {
         CheckSpec::Raft => writeln!(out, "raft = {{ invariants = \"all\" }}"),
         CheckSpec::Durable => writeln!(out, "durable = true"),
         CheckSpec::ReplicasAgree => writeln!(out, "replicas_agree = true"),
+        CheckSpec::Watch => writeln!(out, "watch = true"),
     }
 }
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use squall_api::pb::request_op::Request as RequestOp;
 use squall_api::{Bug, Bugs, pb};
 use squall_checkers::linearizable::{self, Applied, Budget};
-use squall_checkers::{durability, monotonic, recovery, replicas};
+use squall_checkers::{durability, monotonic, recovery, replicas, watch};
 use squall_record::{
     Call, Check, Event, Fact, Kind, Op, Outcome, Reason, Ret, Run, Stats, Stop, Summary, Verdict,
     Witness, seconds,
@@ -39,7 +39,7 @@ pub(super) fn judge(evidence: Evidence<'_>) -> Run {
         faults_planned,
         schedule,
         simulated,
-        watch,
+        watch: observer,
         hits,
     } = evidence;
     let Simulated {
@@ -67,7 +67,7 @@ pub(super) fn judge(evidence: Evidence<'_>) -> Run {
         })
         .collect();
 
-    let suspension = watch.suspension();
+    let suspension = observer.suspension();
     let mut checks = Vec::new();
     for spec in &scenario.checks {
         match spec {
@@ -84,12 +84,19 @@ pub(super) fn judge(evidence: Evidence<'_>) -> Run {
                     verdict: report.verdict,
                 });
             }
-            CheckSpec::Raft => checks.extend(watch.finish()),
+            CheckSpec::Raft => checks.extend(observer.finish()),
             CheckSpec::Durable => checks.push(at_the_end("durability", &value, |finals| {
                 durability::check(&history, finals)
             })),
             CheckSpec::ReplicasAgree => {
                 checks.push(at_the_end("replicas", &value, replicas::check));
+            }
+            // Where nobody watches there is nothing to judge.
+            CheckSpec::Watch if streams.is_empty() => {}
+            CheckSpec::Watch => {
+                let caches = value.as_ref().map_or(&[][..], |ending| &ending.caches);
+                checks.extend(watch::check(&streams, caches, &history, Some(&orders)));
+                checks.push(told_in_time(&value, stats.simulated_ns));
             }
         }
     }
@@ -263,6 +270,37 @@ fn liveness(ending: &Option<Ending>, t: u64) -> Check {
     };
     Check {
         name: "liveness".into(),
+        verdict,
+    }
+}
+
+/// Whoever watched was told of everything once the cluster was whole.
+fn told_in_time(ending: &Option<Ending>, t: u64) -> Check {
+    let verdict = match ending {
+        Some(ending) if ending.converged.is_ok() => match ending.late.first() {
+            None => Verdict::Pass {
+                judged: ending.caches.len() as u64,
+                unknown: 0,
+            },
+            Some(late) => Verdict::Fail(Box::new(Witness {
+                guarantee: "once every fault is healed, an open watch is told of every change"
+                    .into(),
+                sentence: late.clone(),
+                t,
+                node: None,
+                ops: Vec::new(),
+                facts: ending
+                    .late
+                    .iter()
+                    .map(|l| Fact::new("late", l.clone()))
+                    .collect(),
+                class: "not-told".into(),
+            })),
+        },
+        _ => Verdict::Unknown(Reason::Skipped("the cluster did not converge".into())),
+    };
+    Check {
+        name: "watch.live".into(),
         verdict,
     }
 }

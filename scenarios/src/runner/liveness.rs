@@ -32,6 +32,20 @@ pub(super) async fn converged(
     .await
 }
 
+/// The store's revision, asked of a member that serves.
+pub(super) async fn revision(probe: &mut SimClient, limit: Duration) -> i64 {
+    let get = Call::Range(pb::RangeRequest {
+        key: Bytes::from_static(b"k0"),
+        ..Default::default()
+    });
+    let outcome = probe.call(1, get, limit).await;
+    let header = match &outcome {
+        Outcome::Ok(ret) => ret.header(),
+        Outcome::Refused(_) | Outcome::Unknown(_) => None,
+    };
+    header.map_or(0, |header| header.revision)
+}
+
 async fn wait(world: &World, until: u64, lacks: impl Fn() -> Option<String>) -> Result<(), String> {
     loop {
         match lacks() {

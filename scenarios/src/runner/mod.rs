@@ -11,6 +11,7 @@ mod story;
 mod suspend;
 mod tally;
 mod watch;
+mod watching;
 
 pub use probe::{Done, NodeProbe, Probe, Probed};
 

@@ -55,7 +55,7 @@ pub(super) fn world(
             reorder: false,
         },
         step_cost: 0,
-        clients: scenario.workload.clients + OWN_CLIENTS,
+        clients: scenario.workload.all_clients() + OWN_CLIENTS,
         bugs: options.bugs,
         keep: if options.record {
             Keep::Everything

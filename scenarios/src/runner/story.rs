@@ -3,10 +3,11 @@
 use super::nemesis::Nemesis;
 use super::probe::Probe;
 use super::watch::Watch;
-use super::{audit, liveness, load};
+use super::{audit, liveness, load, watching};
 use crate::format::Scenario;
 use crate::plan::{CrashPoint, Fired, Plan};
 use squall_checkers::replicas::Replica;
+use squall_checkers::watch::Cache;
 use squall_record::{FaultPhase, RunPhase};
 use squall_sim::PowerLoss;
 use squall_sim::world::World;
@@ -55,6 +56,10 @@ pub(super) struct Ending {
     pub(super) load_end: u64,
     /// Each member's contents at the end; else why they could not be read.
     pub(super) replicas: Result<Vec<Replica>, String>,
+    /// Who watched, and was not told everything in time.
+    pub(super) late: Vec<String>,
+    /// What those who list and then watch believed in the end.
+    pub(super) caches: Vec<Cache>,
 }
 
 /// The numbers of crash points among faults begin here.
@@ -112,6 +117,8 @@ pub(super) async fn tell(world: World, script: Script) -> Ending {
             converged,
             load_end: begin,
             replicas,
+            late: Vec::new(),
+            caches: Vec::new(),
         };
     }
 
@@ -127,6 +134,7 @@ pub(super) async fn tell(world: World, script: Script) -> Ending {
             world.spawn(load::client(world.clone(), workload, seed, client, end))
         })
         .collect();
+    let (board, watching) = watching::spawn(&world, &scenario, seed, end);
     world.sleep_until(end).await;
     for client in clients {
         world.join(client).await;
@@ -134,14 +142,23 @@ pub(super) async fn tell(world: World, script: Script) -> Ending {
 
     world.phase(RunPhase::Liveness);
     nemesis.heal();
-    let mut probe = world.client(scenario.workload.clients);
+    let mut probe = world.client(scenario.workload.all_clients());
     let until = world.now() + patience;
     let converged = liveness::converged(&world, &mut probe, limit, until).await;
+
+    if converged.is_ok() && !watching.is_empty() {
+        let until = world.now() + patience;
+        board.set_goal(liveness::revision(&mut probe, limit).await, until);
+        for task in watching {
+            world.join(task).await;
+        }
+    }
+    let (late, caches) = board.take();
 
     world.phase(RunPhase::Audit);
     let replicas = match &converged {
         Ok(()) => {
-            let mut auditor = world.client(scenario.workload.clients + 1);
+            let mut auditor = world.client(scenario.workload.all_clients() + 1);
             audit::replicas(&world, &mut auditor, limit).await
         }
         Err(_) => Err("the cluster did not converge".to_owned()),
@@ -153,5 +170,7 @@ pub(super) async fn tell(world: World, script: Script) -> Ending {
         converged,
         load_end: end,
         replicas,
+        late,
+        caches,
     }
 }

@@ -155,6 +155,7 @@ pub(crate) fn run(
             },
         },
         history: operations(),
+        streams: Vec::new(),
         events: events(options.record),
         schedule: schedule.to_toml(),
         checkpoints: Vec::new(),
