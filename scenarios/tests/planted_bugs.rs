@@ -25,6 +25,18 @@ const CONSEQUENCES: &[&str] = &[
     "liveness",
     "monotonic",
     "members",
+    "watch.atomic",
+    "watch.bookmarkable",
+    "watch.cache",
+    "watch.compaction",
+    "watch.filters",
+    "watch.live",
+    "watch.ordered",
+    "watch.prev_kv",
+    "watch.protocol",
+    "watch.reliable",
+    "watch.resumable",
+    "watch.unique",
 ];
 
 fn make(scenario: &Scenario, seed: u64, bugs: Bugs) -> Run {
@@ -92,29 +104,45 @@ hunts! {
     ack_before_fsync AckBeforeFsync;
     ack_on_append AckOnAppend;
     apply_on_append ApplyOnAppend;
+    cancel_ignores_zero CancelIgnoresZero;
+    cancel_keeps_watcher CancelKeepsWatcher;
     commit_old_term CommitOldTerm;
+    compacted_unnamed CompactedUnnamed;
     count_own_before_fsync CountOwnBeforeFsync;
     cut_one_too_many CutOneTooMany;
+    drop_delete_at_compaction DropDeleteAtCompaction;
+    events_before_backlog EventsBeforeBacklog;
     forget_vote ForgetVote;
     ignore_failed_fsync IgnoreFailedFsync;
     ignore_full_disk IgnoreFullDisk;
     ignore_prev_term IgnorePrevTerm;
+    install_forgets_watchers InstallForgetsWatchers;
+    install_replays_watches InstallReplaysWatches;
+    install_resets_future InstallResetsFuture;
     keep_conflict KeepConflict;
+    key_watched_as_range KeyWatchedAsRange;
     lease_outlives_bound LeaseOutlivesBound;
+    prev_kv_is_new PrevKvIsNew;
+    progress_while_behind ProgressWhileBehind;
     read_before_applied ReadBeforeApplied;
-    read_last_commit ReadLastCommit;
     read_before_first_commit ReadBeforeFirstCommit;
+    read_last_commit ReadLastCommit;
     refuse_torn_tail RefuseTornTail;
     reopen_after_failed_fsync ReopenAfterFailedFsync;
     repeat_forward RepeatForward;
+    repeat_when_full RepeatWhenFull;
+    skip_compacted_events SkipCompactedEvents;
     snapshot_ahead_of_index SnapshotAheadOfIndex;
+    split_revisions SplitRevisions;
     stuck_probe StuckProbe;
+    swap_filters SwapFilters;
     take_any_read_answer TakeAnyReadAnswer;
     truncate_on_append TruncateOnAppend;
     unconfirmed_read UnconfirmedRead;
     unsynced_hard_state UnsyncedHardState;
     vote_ignores_term VoteIgnoresTerm;
     vote_shorter_log VoteShorterLog;
+    watch_from_now_replays WatchFromNowReplays;
 }
 
 #[test]

@@ -18,3 +18,4 @@ mod planted_auth;
 mod raft_lane;
 mod wal;
 mod watch;
+mod watch_model;

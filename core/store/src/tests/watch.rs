@@ -9,7 +9,7 @@ use squall_api::{
     Config, Effect, Input, LaneMsg, Metadata, ReqId, Request, Response, SessionId, Status,
 };
 
-pub(super) const STREAM: ReqId = ReqId(1_000);
+const STREAM: ReqId = ReqId(1_000);
 
 pub(super) fn watch(key: &str, end: &str) -> WatchCreateRequest {
     WatchCreateRequest {
@@ -19,13 +19,13 @@ pub(super) fn watch(key: &str, end: &str) -> WatchCreateRequest {
     }
 }
 
-pub(super) fn create(create: WatchCreateRequest) -> pb::WatchRequest {
+fn create(create: WatchCreateRequest) -> pb::WatchRequest {
     pb::WatchRequest {
         request_union: Some(RequestUnion::CreateRequest(create)),
     }
 }
 
-fn cancel(watch_id: i64) -> pb::WatchRequest {
+pub(super) fn cancel(watch_id: i64) -> pb::WatchRequest {
     pb::WatchRequest {
         request_union: Some(RequestUnion::CancelRequest(pb::WatchCancelRequest {
             watch_id,
@@ -40,7 +40,7 @@ fn progress() -> pb::WatchRequest {
 }
 
 /// What streams are told: `revision #watch what`.
-pub(super) fn show(result: &Result<Response, Status>) -> String {
+fn show(result: &Result<Response, Status>) -> String {
     let response = match result {
         Ok(Response::Watch(response)) => response,
         Ok(other) => panic!("{other:?} on a watch"),
@@ -84,17 +84,20 @@ pub(super) fn show(result: &Result<Response, Status>) -> String {
 }
 
 /// A lane with one stream open.
-struct Watching {
-    bench: Bench,
+pub(super) struct Watching {
+    pub(super) bench: Bench,
     heard: Vec<String>,
+    /// The same, as they came.
+    pub(super) responses: Vec<WatchResponse>,
 }
 
 impl Watching {
-    fn new(cfg: Config) -> Watching {
+    pub(super) fn new(cfg: Config) -> Watching {
         let bench = Bench::open(&CrashDisk::default().shared(), cfg).unwrap();
         Watching {
             bench,
             heard: Vec::new(),
+            responses: Vec::new(),
         }
     }
 
@@ -108,11 +111,14 @@ impl Watching {
             {
                 assert_eq!(*last, result.is_err());
                 self.heard.push(show(result));
+                if let Ok(Response::Watch(response)) = result {
+                    self.responses.push(response.clone());
+                }
             }
         }
     }
 
-    fn step(&mut self, input: Input) {
+    pub(super) fn step(&mut self, input: Input) {
         let effects = self.bench.step(input).unwrap();
         self.hear(&effects);
     }
@@ -126,22 +132,22 @@ impl Watching {
         });
     }
 
-    fn open(&mut self, first: WatchCreateRequest) {
+    pub(super) fn open(&mut self, first: WatchCreateRequest) {
         self.open_with(Metadata::default(), create(first));
     }
 
-    fn send(&mut self, message: pb::WatchRequest) {
+    pub(super) fn send(&mut self, message: pb::WatchRequest) {
         self.step(Input::Message {
             id: STREAM,
             req: Request::Watch(message),
         });
     }
 
-    fn watch(&mut self, request: WatchCreateRequest) {
+    pub(super) fn watch(&mut self, request: WatchCreateRequest) {
         self.send(create(request));
     }
 
-    fn take(&mut self, answers: u32) {
+    pub(super) fn take(&mut self, answers: u32) {
         self.step(Input::Taken {
             id: STREAM,
             answers,
@@ -149,7 +155,7 @@ impl Watching {
     }
 
     /// A write, with Raft agreeing at once.
-    fn write(&mut self, req: Request) {
+    pub(super) fn write(&mut self, req: Request) {
         let (_, effects) = self.bench.request(req);
         let data = effects.iter().find_map(|effect| match effect {
             Effect::Lane(LaneMsg::Propose { data, .. }) => Some(data.clone()),
@@ -169,7 +175,7 @@ impl Watching {
 
     /// What the stream was told since it was last looked at, once the lane has
     /// nothing more to do at this time.
-    fn heard(&mut self) -> Vec<String> {
+    pub(super) fn heard(&mut self) -> Vec<String> {
         while self.bench.lane_is_due() {
             self.step(Input::Deadline);
         }

@@ -127,7 +127,7 @@ impl Controller {
                 Some(Ok(message)) => match follow.hear(message) {
                     Heard::Events(events) => {
                         events.into_iter().for_each(|event| self.learn(event));
-                        self.board.saw(follow.next() - 1);
+                        self.board.saw(follow.seen);
                     }
                     Heard::Compacted(_) => {
                         follow.stream.close();

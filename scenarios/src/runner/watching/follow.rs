@@ -6,6 +6,9 @@ use squall_record::{Call, Ret};
 use squall_sim::world::SimStream;
 use std::collections::VecDeque;
 
+/// What a watch is to be told next that will be asked for no more.
+const OVER: i64 = i64::MAX;
+
 /// A watch as its client keeps it, so that it can go on elsewhere.
 #[derive(Debug, Clone)]
 pub(super) struct Followed {
@@ -21,6 +24,8 @@ pub(super) struct Follow {
     pub(super) watches: Vec<Followed>,
     /// Watches that were asked for and not yet created, by position.
     asked: VecDeque<usize>,
+    /// The newest revision that a response came from.
+    pub(super) seen: i64,
 }
 
 /// What a response means to the client.
@@ -68,6 +73,7 @@ impl Follow {
             stream,
             watches,
             asked: VecDeque::from([0]),
+            seen: 0,
         };
         for watch in &mut follow.watches {
             watch.id = None;
@@ -108,9 +114,10 @@ impl Follow {
         }));
     }
 
-    /// The first revision that some watch was not told of, if all were created.
+    /// The first revision that some watch was not told of: 0 before all were
+    /// created, and the end of time if all are over.
     pub(super) fn next(&self) -> i64 {
-        self.watches.iter().map(|w| w.next).min().unwrap_or(0)
+        self.watches.iter().map(|w| w.next).min().unwrap_or(OVER)
     }
 
     /// Takes a message in.
@@ -119,6 +126,7 @@ impl Follow {
             return Heard::Nothing;
         };
         let revision = response.header.as_ref().map_or(0, |h| h.revision);
+        self.seen = self.seen.max(revision);
         if response.created {
             return self.created(&response, revision);
         }
@@ -142,8 +150,7 @@ impl Follow {
                 watch.next = response.compact_revision;
                 return Heard::Compacted(i);
             }
-            // It will be asked for no more.
-            watch.next = i64::MAX;
+            watch.next = OVER;
             return Heard::Nothing;
         }
         if response.events.is_empty() {
@@ -180,7 +187,7 @@ impl Follow {
     /// What is to be gone on with elsewhere.
     pub(super) fn give_up(self) -> (SimStream, Vec<Followed>) {
         let mut watches = self.watches;
-        watches.retain(|w| w.next != i64::MAX);
+        watches.retain(|w| w.next != OVER);
         (self.stream, watches)
     }
 }

@@ -116,7 +116,7 @@ impl Watcher {
                     if let super::follow::Heard::Compacted(i) = follow.hear(message) {
                         follow.ask(i);
                     }
-                    self.board.saw(follow.next().saturating_sub(1));
+                    self.board.saw(follow.seen);
                 }
                 Some(Err(_)) => return Err(follow.give_up().1),
             }
@@ -133,7 +133,7 @@ impl Watcher {
         }
         match draw.below(8) {
             0 | 1 if follow.watches.len() < MOST => {
-                let watch = self.draw_watch(follow.next());
+                let watch = self.draw_watch(follow.seen);
                 follow.add(watch);
             }
             0..=2 => {
