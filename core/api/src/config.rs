@@ -200,3 +200,25 @@ pub struct Env {
     /// Its settings.
     pub cfg: Config,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timing_that_cannot_work_is_refused() {
+        let good = Config::new(1, 1, vec![1, 2, 3]);
+        assert_eq!(good.validate(), Ok(()));
+        let close = Config {
+            election_timeout: 499_000_000,
+            ..good.clone()
+        };
+        let why = close.validate().unwrap_err().to_string();
+        assert!(why.contains("at least 5 times"), "{why}");
+        let never = Config {
+            heartbeat: 0,
+            ..good
+        };
+        assert!(never.validate().is_err());
+    }
+}

@@ -7,6 +7,7 @@ mod bench;
 mod compaction;
 mod crash;
 mod crash_disk;
+mod dump;
 mod golden;
 mod lane;
 mod lease;
