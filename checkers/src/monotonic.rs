@@ -149,6 +149,9 @@ mod tests {
     /// One answered read: (member, invoke, ret, revision, term).
     type Row = (u64, u64, u64, i64, u64);
 
+    /// What, when processes started, the answers, whether the guarantee holds.
+    type Case = (&'static str, &'static [(u64, u64)], &'static [Row], bool);
+
     fn history(rows: &[Row]) -> Vec<Op> {
         let op = |(id, &(member, invoke, ret, revision, raft_term)): (usize, &Row)| Op {
             id: id as u64,
@@ -183,10 +186,9 @@ mod tests {
 
     #[test]
     fn named_cases() {
-        let once: &[(u64, u64)] = &[(1, 0), (2, 0)];
-        let twice: &[(u64, u64)] = &[(1, 0), (2, 0), (1, 50)];
-        // What, when processes started, the answers, whether it holds.
-        let cases: [(&str, &[(u64, u64)], &[Row], bool); 9] = [
+        let once: &'static [(u64, u64)] = &[(1, 0), (2, 0)];
+        let twice: &'static [(u64, u64)] = &[(1, 0), (2, 0), (1, 50)];
+        let cases: [Case; 9] = [
             ("it rises", once, &[(1, 1, 2, 5, 1), (1, 3, 4, 6, 2)], true),
             ("it stays", once, &[(1, 1, 2, 5, 1), (1, 3, 4, 5, 1)], true),
             (

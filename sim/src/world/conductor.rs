@@ -189,7 +189,7 @@ fn handle(shared: &Shared, due: Due) {
             stream,
             cause,
             result,
-        } => inner.stream_hears(stream, Item::Answer(*result, cause)),
+        } => inner.stream_hears(stream, Item::Answer(result, cause)),
         Due::Broken { op, .. } if number_of_stream(op).is_some() => {
             inner.stream_hears(op, Item::Broken);
         }

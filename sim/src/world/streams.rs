@@ -22,7 +22,7 @@ pub(crate) fn number_of_stream(call: u64) -> Option<usize> {
 
 /// Something that has reached the client's machine on a stream.
 pub(crate) enum Item {
-    Answer(Result<Response, Status>, Option<u64>),
+    Answer(Box<Result<Response, Status>>, Option<u64>),
     Broken,
 }
 
@@ -273,21 +273,23 @@ impl Inner {
         let number = stream & !STREAM;
         let client = self.record_of(stream).client;
         let why = match self.stream(stream).inbox.pop_front()? {
-            Item::Answer(Ok(message), cause) => {
-                let heard = Heard {
-                    t: self.now,
-                    message: message.clone(),
-                };
-                self.record_of(stream).heard.push(heard);
-                self.recorder.stats.messages_heard += 1;
-                self.recorder.detail(self.now, None, cause, || Kind::Heard {
-                    stream: number,
-                    client,
-                });
-                self.send_on_stream(stream, Due::Taken { stream });
-                return Some(Ok(message));
-            }
-            Item::Answer(Err(status), _) => WhyEnded::Status(status),
+            Item::Answer(result, cause) => match *result {
+                Ok(message) => {
+                    let heard = Heard {
+                        t: self.now,
+                        message: message.clone(),
+                    };
+                    self.record_of(stream).heard.push(heard);
+                    self.recorder.stats.messages_heard += 1;
+                    self.recorder.detail(self.now, None, cause, || Kind::Heard {
+                        stream: number,
+                        client,
+                    });
+                    self.send_on_stream(stream, Due::Taken { stream });
+                    return Some(Ok(message));
+                }
+                Err(status) => WhyEnded::Status(status),
+            },
             Item::Broken => WhyEnded::Reset,
         };
         self.end_stream(stream, why.clone());

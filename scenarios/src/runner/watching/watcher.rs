@@ -75,7 +75,7 @@ impl Watcher {
     /// the goal is reached.
     async fn follow(&mut self, watches: Vec<Followed>, end: u64) -> Result<(), Vec<Followed>> {
         let meta = Metadata {
-            require_leader: self.number % 2 == 0,
+            require_leader: self.number.is_multiple_of(2),
             ..Metadata::default()
         };
         let first = create(watches[0].resume());
