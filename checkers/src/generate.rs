@@ -80,7 +80,8 @@ pub fn history(shape: &Shape) -> Generated {
         let answer = state.answer(&p.call);
         if crate::store::timeline::may_write(&p.call) && answer.is_ok() {
             applied.push(Applied {
-                op: i as u64,
+                op: Some(i as u64),
+                lease: None,
                 revision: state.revision(),
             });
         }

@@ -8,6 +8,7 @@ pub mod foreign;
 mod formats;
 pub mod generate;
 mod generic;
+pub mod lease;
 pub mod linearizable;
 pub mod monotonic;
 pub mod raft;

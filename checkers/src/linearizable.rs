@@ -13,7 +13,7 @@ use crate::store::anchored::{self, Decision};
 use crate::store::keys::Keys;
 use crate::store::timeline::{Timeline, is_kv, may_write};
 use crate::store::violation::Violation;
-use crate::store::{applied, complete, core, explain, kernel};
+use crate::store::{applied, complete, core, explain, kernel, leases};
 use serde::{Deserialize, Serialize};
 use squall_record::{Op, Outcome, Reason, Verdict};
 
@@ -21,8 +21,10 @@ use squall_record::{Op, Outcome, Reason, Verdict};
 /// it. The order of a slice of these is the order of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Applied {
-    /// The operation's id.
-    pub op: u64,
+    /// The operation's id; none if no client asked for it.
+    pub op: Option<u64>,
+    /// The lease that it ended, if it ended one.
+    pub lease: Option<i64>,
     /// The store's revision after it.
     pub revision: i64,
 }
@@ -84,12 +86,20 @@ pub const GUARANTEE: &str =
 
 /// Whether some order of the operations, within their intervals, explains every
 /// answer of a store that began empty at revision 1. `applied` is what the host
-/// of the store saw, if it looked. Calls outside the key-value service are
-/// ignored, and so are refused ones, which had no effect.
+/// of the store saw, if it looked. Revocations and expiries of leases are judged
+/// by what they do to keys. Other calls outside the key-value service are ignored,
+/// and so are refused ones, which had no effect.
 pub fn check(history: &[Op], applied: Option<&[Applied]>, budget: Budget) -> Report {
     let mut steps = budget.steps;
-    let mut report = decide(history, applied, budget, &mut steps);
+    let told = leases::told(history, applied);
+    let mut report = decide(&told.history, told.applied.as_deref(), budget, &mut steps);
     report.steps = budget.steps - steps;
+    report.judged -= told.expiries.min(report.judged);
+    report.unknown -= told.expiries.min(report.unknown);
+    if let Verdict::Pass { judged, unknown } = &mut report.verdict {
+        *judged -= told.expiries.min(*judged);
+        *unknown -= told.expiries.min(*unknown);
+    }
     if let Some(applied) = applied {
         let (yes, no) = count_unknown(history, applied);
         report.unknown_applied = Some(yes);
@@ -192,7 +202,7 @@ fn decide(history: &[Op], applied: Option<&[Applied]>, budget: Budget, steps: &m
 
 /// How many writes of unknown outcome the host saw applied, and how many not.
 fn count_unknown(history: &[Op], applied: &[Applied]) -> (u64, u64) {
-    let mut ids: Vec<u64> = applied.iter().map(|a| a.op).collect();
+    let mut ids: Vec<u64> = applied.iter().filter_map(|a| a.op).collect();
     ids.sort_unstable();
     let (mut yes, mut no) = (0, 0);
     for op in history {

@@ -31,6 +31,7 @@ mod panics;
 pub mod plan;
 pub mod rundir;
 pub mod runner;
+pub mod sessions;
 pub mod sweep;
 pub mod workload;
 

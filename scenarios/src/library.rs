@@ -46,6 +46,8 @@ const LIBRARY: &[(&str, &str)] = library![
     "crashes-at-marks",
     "wrong-clocks",
     "read-leases",
+    "leases-and-crashes",
+    "leases-and-clocks",
     "lying-disks",
     "wiped-member",
     "figure-eight",

@@ -22,6 +22,11 @@ const CONSEQUENCES: &[&str] = &[
     "raft.acks_kept",
     "raft.commits_durable",
     "raft.log_matching",
+    "lease.not_early",
+    "lease.not_late",
+    "lease.answers",
+    "lease.exists",
+    "lease.keys_end",
     "liveness",
     "monotonic",
     "members",
@@ -103,11 +108,13 @@ hunts! {
     accept_old_term AcceptOldTerm;
     ack_before_fsync AckBeforeFsync;
     ack_on_append AckOnAppend;
+    answer_unknown_lease AnswerUnknownLease;
     apply_on_append ApplyOnAppend;
     cancel_ignores_zero CancelIgnoresZero;
     cancel_keeps_watcher CancelKeepsWatcher;
     commit_old_term CommitOldTerm;
     compacted_unnamed CompactedUnnamed;
+    count_from_grant CountFromGrant;
     count_own_before_fsync CountOwnBeforeFsync;
     cut_one_too_many CutOneTooMany;
     drop_delete_at_compaction DropDeleteAtCompaction;
@@ -119,17 +126,26 @@ hunts! {
     install_replays_watches InstallReplaysWatches;
     install_resets_future InstallResetsFuture;
     keep_conflict KeepConflict;
+    keep_old_attachment KeepOldAttachment;
+    keep_old_leases KeepOldLeases;
     key_watched_as_range KeyWatchedAsRange;
+    lease_by_wall_clock LeaseByWallClock;
     lease_outlives_bound LeaseOutlivesBound;
+    lose_attachments LoseAttachments;
+    lose_negative_leases LoseNegativeLeases;
     prev_kv_is_new PrevKvIsNew;
     progress_while_behind ProgressWhileBehind;
+    put_on_unknown_lease PutOnUnknownLease;
     read_before_applied ReadBeforeApplied;
     read_before_first_commit ReadBeforeFirstCommit;
     read_last_commit ReadLastCommit;
     refuse_torn_tail RefuseTornTail;
+    regrant_lease RegrantLease;
     reopen_after_failed_fsync ReopenAfterFailedFsync;
     repeat_forward RepeatForward;
     repeat_when_full RepeatWhenFull;
+    revoke_when_deposed RevokeWhenDeposed;
+    short_lease ShortLease;
     skip_compacted_events SkipCompactedEvents;
     snapshot_ahead_of_index SnapshotAheadOfIndex;
     split_revisions SplitRevisions;

@@ -28,7 +28,8 @@ fn fillers(timeline: &Timeline<'_>, applied: &[Applied]) -> Vec<(i64, u32)> {
     for a in applied {
         let effective = a.revision > before;
         before = before.max(a.revision);
-        if let (true, Ok(at)) = (effective, unsure.binary_search_by_key(&a.op, |(id, _)| *id))
+        if let (true, Some(op)) = (effective, a.op)
+            && let Ok(at) = unsure.binary_search_by_key(&op, |(id, _)| *id)
             && !std::mem::replace(&mut used[at], true)
         {
             fillers.push((a.revision, unsure[at].1));

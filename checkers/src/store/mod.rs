@@ -10,6 +10,7 @@ pub(crate) mod explain;
 pub(crate) mod facts;
 pub(crate) mod kernel;
 pub(crate) mod keys;
+pub(crate) mod leases;
 pub(crate) mod model;
 pub(crate) mod mvcc;
 pub(crate) mod timeline;

@@ -64,7 +64,8 @@ fn history() -> (Vec<Op>, Vec<Applied>) {
         outcome: Outcome::Unknown(Why::RunEnded),
     });
     let applied = (0..4).map(|op| Applied {
-        op,
+        op: Some(op),
+        lease: None,
         revision: op as i64 + 2,
     });
     (ops.collect(), applied.collect())

@@ -38,7 +38,7 @@ impl<'a> Truth<'a> {
         let by_id: BTreeMap<u64, &Op> = history.iter().map(|op| (op.id, op)).collect();
         for entry in applied {
             let before = state.revision();
-            let Some(op) = by_id.get(&entry.op) else {
+            let Some(op) = entry.op.and_then(|op| by_id.get(&op)) else {
                 break;
             };
             // A refused call has no effect.

@@ -252,6 +252,11 @@ impl Lessor {
         Some((clock.expiry.saturating_sub(now) / SECOND) as i64)
     }
 
+    /// Whether a planted bug lets leases expire at every member.
+    pub(crate) fn expires_locally(&self) -> bool {
+        self.bugs.has(Bug::ExpireLocally)
+    }
+
     /// Whether a lease is due.
     pub(crate) fn is_due(&self, now: u64) -> bool {
         self.due_at().is_some_and(|at| at <= now)

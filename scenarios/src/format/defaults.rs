@@ -2,7 +2,7 @@
 
 use super::{
     Between, ClockConfig, ClusterConfig, Damage, DiskConfig, Duration, Keys, Latency, LinkConfig,
-    Mix, Ratio, SignedDuration, Size, Skew, WatchLoad, Workload,
+    Mix, Ratio, Sessions, SignedDuration, Size, Skew, WatchLoad, Workload,
 };
 
 impl Default for ClusterConfig {
@@ -14,6 +14,7 @@ impl Default for ClusterConfig {
             heartbeat: Duration::from_ms(100),
             read_lease: Duration::from_ms(0),
             request_timeout: Duration::from_ms(5000),
+            lease_checkpoint: Duration::from_ms(300_000),
             max_append: Size::from_bytes(1 << 20),
             snapshot_entries: 10_000,
             snapshot_chunk: Size::from_bytes(1 << 20),
@@ -89,6 +90,7 @@ impl Default for Workload {
                 range: 4,
                 serializable_get: 0,
             },
+            sessions: Sessions::default(),
             value_size: Between {
                 min: Size::from_bytes(8),
                 max: Size::from_bytes(32),
@@ -96,6 +98,19 @@ impl Default for Workload {
             client_timeout: Duration::from_ms(1000),
             run_for: Duration::from_ms(10_000),
             watch: WatchLoad::default(),
+        }
+    }
+}
+
+impl Default for Sessions {
+    /// None; if there are any, their leases are short.
+    fn default() -> Sessions {
+        Sessions {
+            count: 0,
+            ttl: Between {
+                min: Duration::from_ms(2_000),
+                max: Duration::from_ms(4_000),
+            },
         }
     }
 }

@@ -4,7 +4,7 @@ use super::document::{Document, Entry, Node, Problem, Value};
 use super::fields::{Fields, Read, unknown, wrong_kind};
 use super::{
     After, CheckSpec, ClockConfig, ClusterConfig, Damage, DiskConfig, Expect, Fault, Keys,
-    LinkConfig, Mix, Ratio, SCHEMA, Scenario, Skew, WatchLoad, Workload, fault,
+    LinkConfig, Mix, Ratio, SCHEMA, Scenario, Sessions, Skew, WatchLoad, Workload, fault,
 };
 
 /// Reads everything, and says everything that is wrong.
@@ -113,6 +113,7 @@ fn cluster(entry: Option<&Entry>) -> Result<ClusterConfig, Problem> {
         "heartbeat",
         "read_lease",
         "request_timeout",
+        "lease_checkpoint",
         "max_append",
         "snapshot_entries",
         "snapshot_chunk",
@@ -138,6 +139,7 @@ fn cluster(entry: Option<&Entry>) -> Result<ClusterConfig, Problem> {
         heartbeat: fields.or("heartbeat", default.heartbeat)?,
         read_lease: fields.or("read_lease", default.read_lease)?,
         request_timeout: fields.or("request_timeout", default.request_timeout)?,
+        lease_checkpoint: fields.or("lease_checkpoint", default.lease_checkpoint)?,
         max_append: fields.or("max_append", default.max_append)?,
         snapshot_entries: fields.or("snapshot_entries", default.snapshot_entries)?,
         snapshot_chunk: fields.or("snapshot_chunk", default.snapshot_chunk)?,
@@ -215,6 +217,7 @@ fn workload(entry: Option<&Entry>) -> Result<Workload, Problem> {
         "rate",
         "keys",
         "mix",
+        "sessions",
         "value_size",
         "client_timeout",
         "run_for",
@@ -230,6 +233,7 @@ fn workload(entry: Option<&Entry>) -> Result<Workload, Problem> {
         rate: fields.or("rate", default.rate)?,
         keys: fields.or("keys", default.keys)?,
         mix: fields.or("mix", default.mix)?,
+        sessions: fields.or("sessions", default.sessions)?,
         value_size: fields.or("value_size", default.value_size)?,
         client_timeout: fields.or("client_timeout", default.client_timeout)?,
         run_for: fields.or("run_for", default.run_for)?,
@@ -246,6 +250,17 @@ impl Read for WatchLoad {
             controllers: fields.or("controllers", 0)?,
             slow: fields.or("slow", Ratio::default())?,
             compact_every: fields.optional("compact_every")?,
+        })
+    }
+}
+
+impl Read for Sessions {
+    fn read(node: &Node) -> Result<Sessions, Problem> {
+        let fields = Fields::open(node, "`workload.sessions`", &["count", "ttl"])?;
+        let default = Sessions::default();
+        Ok(Sessions {
+            count: fields.or("count", default.count)?,
+            ttl: fields.or("ttl", default.ttl)?,
         })
     }
 }

@@ -42,6 +42,8 @@ pub struct ClusterConfig {
     pub read_lease: Duration,
     /// How long a request may wait inside a member.
     pub request_timeout: Duration,
+    /// How often the leader notes what is left of a lease.
+    pub lease_checkpoint: Duration,
     /// A Raft message carries entries up to this size, but always one.
     pub max_append: Size,
     /// The log is compacted each time this many more entries were applied.
@@ -78,6 +80,7 @@ impl ClusterConfig {
             heartbeat: self.heartbeat.ns(),
             read_lease: self.read_lease.ns(),
             request_timeout: self.request_timeout.ns(),
+            lease_checkpoint_interval: self.lease_checkpoint.ns(),
             wal_segment_bytes: self.wal_segment.bytes(),
             snapshot_chunk_bytes: self.snapshot_chunk.bytes(),
             max_append_bytes: self.max_append.bytes(),
@@ -157,6 +160,8 @@ pub struct Workload {
     pub keys: Keys,
     /// What they do, by weight.
     pub mix: Mix,
+    /// Who else is there: clients that hold leases.
+    pub sessions: Sessions,
     /// The length of a value.
     pub value_size: Between<Size>,
     /// How long a client waits for an answer before it gives up.
@@ -198,6 +203,15 @@ pub struct WatchLoad {
     /// How often history is compacted up to just behind what was seen last, if
     /// at all.
     pub compact_every: Option<Duration>,
+}
+
+/// `workload.sessions`: clients that hold leases, besides the others.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sessions {
+    /// How many.
+    pub count: u32,
+    /// The TTLs that they ask for, rounded up to seconds.
+    pub ttl: Between<Duration>,
 }
 
 /// `workload.keys`: `k0` to `k<count - 1>`.

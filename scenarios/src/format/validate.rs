@@ -86,6 +86,7 @@ impl Checker<'_> {
         }
         for (key, value) in [
             ("request_timeout", cluster.request_timeout.ns()),
+            ("lease_checkpoint", cluster.lease_checkpoint.ns()),
             ("snapshot_entries", cluster.snapshot_entries),
             ("snapshot_chunk", cluster.snapshot_chunk.bytes()),
             ("wal_segment", cluster.wal_segment.bytes()),
@@ -173,6 +174,19 @@ impl Checker<'_> {
                 "nothing is mixed: the clients do nothing",
                 expected,
             );
+        }
+        let sessions = |key| [Step::Key("workload"), Step::Key("sessions"), Step::Key(key)];
+        if workload.sessions.count > 1_000 {
+            let message = format!(
+                "a workload cannot have {} sessions",
+                workload.sessions.count
+            );
+            self.wrong(&sessions("count"), message, "expected 0 to 1000");
+        }
+        let Between { min, max } = workload.sessions.ttl;
+        if min.ns() == 0 || max.ns() > 3_600_000_000_000 {
+            let message = format!("a lease of {} does not fit a run", workload.sessions.ttl);
+            self.wrong(&sessions("ttl"), message, "expected 1s to 1h");
         }
         if workload.value_size.max.bytes() > 1 << 20 {
             let message = format!(

@@ -40,6 +40,7 @@ fn write_cluster(out: &mut String, scenario: &Scenario) -> fmt::Result {
     writeln!(out, "heartbeat = \"{}\"", cluster.heartbeat)?;
     writeln!(out, "read_lease = \"{}\"", cluster.read_lease)?;
     writeln!(out, "request_timeout = \"{}\"", cluster.request_timeout)?;
+    writeln!(out, "lease_checkpoint = \"{}\"", cluster.lease_checkpoint)?;
     writeln!(out, "max_append = \"{}\"", cluster.max_append)?;
     writeln!(out, "snapshot_entries = {}", cluster.snapshot_entries)?;
     writeln!(out, "snapshot_chunk = \"{}\"", cluster.snapshot_chunk)?;
@@ -101,6 +102,11 @@ fn write_workload(out: &mut String, scenario: &Scenario) -> fmt::Result {
         .map(|(key, weight)| format!("{key} = {weight}"))
         .collect();
     writeln!(out, "mix = {{ {} }}", weights.join(", "))?;
+    writeln!(
+        out,
+        "sessions = {{ count = {}, ttl = \"{}\" }}",
+        workload.sessions.count, workload.sessions.ttl
+    )?;
     writeln!(out, "value_size = \"{}\"", workload.value_size)?;
     writeln!(out, "client_timeout = \"{}\"", workload.client_timeout)?;
     writeln!(out, "run_for = \"{}\"", workload.run_for)?;

@@ -7,8 +7,36 @@ use squall_record::{Call, Outcome, Ret, Target};
 use squall_sim::world::{SimClient, World};
 use std::time::Duration;
 
-/// Reads every member's contents as they stand there.
+/// How often the members are read again, if they have applied more meanwhile.
+const TRIES: u32 = 50;
+/// The pause before they are, in nanoseconds.
+const PAUSE: u64 = 200_000_000;
+
+/// Reads every member's contents as they stand there, all as of one entry. A
+/// cluster that nobody asks for anything goes on by itself while there are leases.
 pub(super) async fn replicas(
+    world: &World,
+    auditor: &mut SimClient,
+    limit: Duration,
+) -> Result<Vec<Replica>, String> {
+    let applied = || -> Vec<u64> {
+        let members = 1..=world.members();
+        members.map(|node| world.standing(node).applied).collect()
+    };
+    let mut tries = 0;
+    loop {
+        let before = applied();
+        let replicas = read(world, auditor, limit).await?;
+        tries += 1;
+        let is_one = before.iter().all(|index| *index == before[0]);
+        if is_one && before == applied() || tries == TRIES {
+            return Ok(replicas);
+        }
+        world.sleep(PAUSE).await;
+    }
+}
+
+async fn read(
     world: &World,
     auditor: &mut SimClient,
     limit: Duration,

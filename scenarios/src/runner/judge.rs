@@ -1,21 +1,23 @@
 //! The verdicts on a run, and whether it proves anything.
 
+use super::setup::CLUSTER;
 use super::story::Ending;
 use super::suspend::{may_stop, suspend};
 use super::tally;
 use super::watch::{Suspension, Watch};
-use crate::format::{After, CheckSpec, Expect, Scenario};
+use crate::format::{After, CheckSpec, Expect, FaultAction, Scenario};
 use crate::plan::{Fired, Schedule};
 use bytes::Bytes;
 use squall_api::pb::request_op::Request as RequestOp;
 use squall_api::{Bug, Bugs, pb};
+use squall_checkers::lease::{self, Ended};
 use squall_checkers::linearizable::{self, Applied, Budget};
 use squall_checkers::{durability, monotonic, recovery, replicas, watch};
 use squall_record::{
     Call, Check, Event, Fact, Kind, Op, Outcome, Reason, Ret, Run, Stats, Stop, Summary, Verdict,
     Witness, seconds,
 };
-use squall_sim::world::Simulated;
+use squall_sim::world::{AppliedEntry, Simulated};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything that a run left.
@@ -60,8 +62,9 @@ pub(super) fn judge(evidence: Evidence<'_>) -> Run {
     let orders: Vec<Applied> = applied
         .iter()
         .filter_map(|entry| {
-            Some(Applied {
-                op: entry.op?,
+            (entry.op.is_some() || entry.lease.is_some()).then_some(Applied {
+                op: entry.op,
+                lease: entry.lease,
                 revision: entry.revision,
             })
         })
@@ -101,6 +104,12 @@ pub(super) fn judge(evidence: Evidence<'_>) -> Run {
         }
     }
     checks.push(monotonic::check(&history, &events));
+    if scenario.workload.sessions.count > 0 {
+        let ended: Vec<Ended> = applied.iter().filter_map(ended).collect();
+        let until = value.as_ref().map_or(stats.simulated_ns, |v| v.load_end);
+        let terms = lease_terms(scenario);
+        checks.extend(lease::check(&history, &events, &ended, terms, until));
+    }
     let (stops, own_end) = members(&events, &schedule.faults, suspension.as_ref());
     checks.push(own_end);
     checks.push(liveness(&value, stats.simulated_ns));
@@ -153,6 +162,33 @@ pub(super) fn judge(evidence: Evidence<'_>) -> Run {
         schedule: schedule.to_toml(),
         checkpoints,
         trace,
+    }
+}
+
+fn ended(entry: &AppliedEntry) -> Option<Ended> {
+    Some(Ended {
+        lease: entry.lease?,
+        t: entry.t,
+        revision: entry.revision,
+        expired: entry.op.is_none(),
+    })
+}
+
+/// What a scenario's members promise about leases. Drifts add up.
+fn lease_terms(scenario: &Scenario) -> lease::Terms {
+    let cluster = &scenario.cluster;
+    let config = cluster.member(CLUSTER, 1);
+    let own = cluster.clock.drift_ppm;
+    let skews = scenario.faults.iter().map(|fault| match &fault.action {
+        FaultAction::ClockSkew { drift_ppm, .. } => drift_ppm.unsigned_abs(),
+        _ => 0,
+    });
+    lease::Terms {
+        min_ttl: config.min_lease_ttl(),
+        drift_ppm: own.min.unsigned_abs().max(own.max.unsigned_abs()) + skews.sum::<u64>(),
+        checkpoint_interval: config.lease_checkpoint_interval,
+        election_timeout: config.election_timeout,
+        request_timeout: config.request_timeout,
     }
 }
 

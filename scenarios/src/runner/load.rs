@@ -1,6 +1,7 @@
 //! The load: concurrent clients, each with at most one operation open.
 
 use crate::format::Workload;
+use crate::sessions::Session;
 use crate::workload::{Generator, Observed};
 use squall_record::{Outcome, Target};
 use squall_sim::world::World;
@@ -30,6 +31,31 @@ pub(super) async fn client(world: World, workload: Workload, seed: u64, client: 
             Outcome::Ok(_) => {}
             // Whoever does not answer is left for the next member.
             Outcome::Refused(_) | Outcome::Unknown(_) => member = member % members + 1,
+        }
+    }
+}
+
+/// Runs one client that holds leases, until true time `end`.
+pub(super) async fn session(world: World, workload: Workload, seed: u64, client: u32, end: u64) {
+    let members = world.members();
+    let limit = Duration::from_nanos(workload.client_timeout.ns());
+    let mut target = world.client(client);
+    let mut session = Session::new(&workload.sessions, seed, client);
+    let mut member = u64::from(client) % members + 1;
+    loop {
+        let step = session.next();
+        let due = world.now().saturating_add(step.wait);
+        if due >= end {
+            return;
+        }
+        world.sleep_until(due).await;
+        if step.elsewhere {
+            member = member % members + 1;
+        }
+        let outcome = target.call(member, step.call.clone(), limit).await;
+        session.learn(&step.call, &outcome);
+        if matches!(outcome, Outcome::Unknown(_)) {
+            member = member % members + 1;
         }
     }
 }

@@ -9,7 +9,8 @@ use squall_sim::LinkParams;
 use squall_sim::world::{Keep, MemberSetup, Open, Setup};
 use std::ops::RangeInclusive;
 
-/// Besides the scenario's clients: one that probes, one that audits.
+/// Besides the scenario's clients, and before its sessions: one that probes, one
+/// that audits.
 pub(super) const OWN_CLIENTS: u32 = 2;
 
 pub(super) fn world(
@@ -55,7 +56,7 @@ pub(super) fn world(
             reorder: false,
         },
         step_cost: 0,
-        clients: scenario.workload.all_clients() + OWN_CLIENTS,
+        clients: scenario.workload.all_clients() + OWN_CLIENTS + scenario.workload.sessions.count,
         bugs: options.bugs,
         keep: if options.record {
             Keep::Everything
@@ -67,7 +68,7 @@ pub(super) fn world(
 }
 
 /// The simulated cluster's id.
-const CLUSTER: u64 = 0x5175_a11c;
+pub(super) const CLUSTER: u64 = 0x5175_a11c;
 
 fn range(between: Between<Duration>) -> RangeInclusive<u64> {
     between.min.ns()..=between.max.ns()

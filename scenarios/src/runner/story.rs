@@ -2,6 +2,7 @@
 
 use super::nemesis::Nemesis;
 use super::probe::Probe;
+use super::setup::OWN_CLIENTS;
 use super::watch::Watch;
 use super::{audit, liveness, load, watching};
 use crate::format::Scenario;
@@ -128,13 +129,20 @@ pub(super) async fn tell(world: World, script: Script) -> Ending {
         Some(fired) => nemesis.follow(fired),
         None => nemesis.plan(plan.faults, begin),
     }
-    let clients: Vec<_> = (0..scenario.workload.clients)
+    let mut clients: Vec<_> = (0..scenario.workload.clients)
         .map(|client| {
             let workload = scenario.workload.clone();
             world.spawn(load::client(world.clone(), workload, seed, client, end))
         })
         .collect();
     let (board, watching) = watching::spawn(&world, &scenario, seed, end);
+    let first = scenario.workload.all_clients() + OWN_CLIENTS;
+    clients.extend(
+        (first..first + scenario.workload.sessions.count).map(|client| {
+            let workload = scenario.workload.clone();
+            world.spawn(load::session(world.clone(), workload, seed, client, end))
+        }),
+    );
     world.sleep_until(end).await;
     for client in clients {
         world.join(client).await;

@@ -3,6 +3,7 @@
 use super::inner::Inner;
 use super::process::Lane;
 use super::queue::Due;
+use super::streams::number_of_stream;
 use squall_api::{Effect, Input, SyncId, View};
 use squall_record::{Kind, PartKind};
 
@@ -199,7 +200,13 @@ impl Inner {
     fn perform(&mut self, node: u64, lane: Lane, cause: Option<u64>, effect: Effect) {
         match effect {
             Effect::Send(frame) => self.send(node, frame, cause),
-            Effect::Reply { id, result, last } => self.reply(id, result, last, cause),
+            Effect::Reply { id, result, last } => {
+                self.reply(id, result, last, cause);
+                if !last && number_of_stream(id.0).is_none() {
+                    // A call that takes one answer of a stream, and closes it.
+                    self.give(node, lane, Input::Cancel(id), cause);
+                }
+            }
             Effect::Lane(msg) => self.give(node, lane.other(), Input::Lane(msg), cause),
             Effect::Mark(name) => unreachable!("perform_all passes marks, also {name}"),
             Effect::View(view) => self.viewed(node, &view, cause),
