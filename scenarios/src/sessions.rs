@@ -91,7 +91,7 @@ impl Session {
     }
 
     /// The client's next step.
-    pub fn next(&mut self) -> Step {
+    pub fn next_step(&mut self) -> Step {
         let mut draw = Draw::keyed(self.seed, "session", self.client.into(), self.steps);
         self.steps += 1;
         let mut elsewhere = draw.one_in(6);

@@ -43,7 +43,7 @@ pub(super) async fn session(world: World, workload: Workload, seed: u64, client:
     let mut session = Session::new(&workload.sessions, seed, client);
     let mut member = u64::from(client) % members + 1;
     loop {
-        let step = session.next();
+        let step = session.next_step();
         let due = world.now().saturating_add(step.wait);
         if due >= end {
             return;
