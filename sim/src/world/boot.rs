@@ -3,31 +3,30 @@
 use super::lane::{LaneHost, run_lane};
 use super::process::{Exit, Lane};
 use super::queue::Due;
-use super::setup::{Lanes, MemberSetup};
+use super::setup::Lanes;
 use super::shared::Shared;
+use super::task::Polled;
 use crate::Streams;
-use squall_api::{Bugs, Effects, Env};
+use squall_api::{Effects, Env};
 use squall_record::Kind;
 use std::sync::Arc;
 
-/// A process's first task. It never ends: madsim takes its end for the node's.
-pub(crate) async fn boot(
-    shared: Arc<Shared>,
-    node: u64,
-    member: MemberSetup,
-    bugs: Bugs,
-    seed: u64,
-) {
-    open_member(shared, node, member, bugs, seed);
-    std::future::pending::<()>().await;
-}
-
-/// Opens the member and starts its lanes.
-fn open_member(shared: Arc<Shared>, node: u64, member: MemberSetup, bugs: Bugs, seed: u64) {
-    let (env, now, disk) = {
+/// Starts a node's process, if none runs: opens its member. Returns its lanes,
+/// to be polled; none if it could not open.
+pub(crate) fn boot(shared: &Arc<Shared>, node: u64) -> Option<[Polled; 2]> {
+    let (open, env, now, disk) = {
         let mut inner = shared.lock();
-        let t = inner.now;
+        let (t, bugs, seed) = (inner.now, inner.bugs, inner.seed);
         let state = inner.node(node);
+        if state.up {
+            return None;
+        }
+        state.up = true;
+        state.ended = None;
+        for lane in Lane::BOTH {
+            *state.lane(lane) = Default::default();
+        }
+        let member = state.member.clone();
         let mount = state.disk.mount();
         state.disk.begin_step(t);
         if let Some(doom) = &state.doom {
@@ -45,6 +44,7 @@ fn open_member(shared: Arc<Shared>, node: u64, member: MemberSetup, bugs: Bugs, 
         }
         let rng = Streams::new(seed).rng("member", node << 32 | u64::from(incarnation));
         (
+            member.open,
             Env {
                 disk: mount.clone(),
                 rng,
@@ -55,7 +55,7 @@ fn open_member(shared: Arc<Shared>, node: u64, member: MemberSetup, bugs: Bugs, 
             mount,
         )
     };
-    let opened = (member.open)(env, now);
+    let opened = open(env, now);
     let mut inner = shared.lock();
     let t = inner.now;
     inner.meet_doom(node);
@@ -71,23 +71,16 @@ fn open_member(shared: Arc<Shared>, node: u64, member: MemberSetup, bugs: Bugs, 
                 state.deadline = Some(0);
                 inner.arm(node, lane);
             }
-            inner.running += 2;
-            let raft_host = LaneHost {
-                shared: shared.clone(),
-                node,
-                lane: Lane::Raft,
-                begun: false,
+            let begin = |lane, machine| -> Polled {
+                let host = LaneHost {
+                    shared: shared.clone(),
+                    node,
+                    lane,
+                    now,
+                };
+                Box::pin(run_lane(host, machine, Effects::new(disk.clone())))
             };
-            let apply_host = LaneHost {
-                shared: shared.clone(),
-                node,
-                lane: Lane::Apply,
-                begun: false,
-            };
-            let fx = Effects::new(disk.clone());
-            madsim::task::spawn(run_lane(raft_host, raft, fx));
-            let fx = Effects::new(disk);
-            madsim::task::spawn(run_lane(apply_host, apply, fx));
+            Some([begin(Lane::Raft, raft), begin(Lane::Apply, apply)])
         }
         Err(error) => {
             // It ends when what it did on its disk until then is over.
@@ -104,7 +97,7 @@ fn open_member(shared: Arc<Shared>, node: u64, member: MemberSetup, bugs: Bugs, 
                 exit,
             };
             inner.queue.push(at, due);
+            None
         }
     }
-    inner.park();
 }

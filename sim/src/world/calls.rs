@@ -155,10 +155,10 @@ impl Inner {
             return;
         }
         waiting.done = true;
-        let (task, waker) = (waiting.task, waiting.waker.take());
+        let task = waiting.task.take();
         self.recorder.returned(self.now, op, cause, outcome);
-        if let Some(waker) = waker {
-            self.wake(task, waker);
+        if let Some(task) = task {
+            self.wake(task);
         }
     }
 

@@ -57,10 +57,8 @@ impl SimClient {
         });
         let conn = inner.conns.connect(client, member);
         inner.conns.sent(conn, op);
-        let task = inner.current_task;
         inner.waiting.push(Waiting {
-            waker: None,
-            task,
+            task: None,
             done: false,
             invoked,
             conn,
@@ -89,12 +87,12 @@ impl SimClient {
 impl Target for SimClient {
     async fn call(&mut self, member: u64, call: Call, limit: Duration) -> Outcome {
         let op = self.send(member, call, limit);
-        let outcome = poll_fn(|cx| {
+        let outcome = poll_fn(|_| {
             let mut inner = self.shared.lock();
             if inner.waiting[op as usize].done {
                 Poll::Ready(inner.recorder.history[op as usize].outcome.clone())
             } else {
-                inner.waiting[op as usize].waker = Some(cx.waker().clone());
+                inner.waiting[op as usize].task = Some(inner.current_task);
                 Poll::Pending
             }
         })

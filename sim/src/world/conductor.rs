@@ -1,87 +1,66 @@
-//! The conductor: takes the next due thing, moves the clock to its time, lets
-//! exactly one task run, and waits until that task has come to rest.
+//! The conductor: takes the next due thing, moves the clock to its time, and
+//! lets at most one lane or task run, which comes to rest before anything else
+//! happens.
 
+use super::boot::boot;
+use super::inner::Inner;
 use super::lives::Gone;
 use super::process::Lane;
 use super::queue::Due;
 use super::shared::Shared;
 use super::streams::{Item, number_of_stream};
+use super::task::{Polled, poll_once, poll_task};
 use crate::PowerLoss;
-use madsim::runtime::Handle;
 use madsim::time::TimeHandle;
 use squall_record::{Outcome, Why};
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
-/// Conducts until the run stops.
-pub(crate) async fn conduct(shared: &Arc<Shared>) {
-    let executor = Handle::current();
-    let clock = TimeHandle::current();
-    loop {
-        at_rest(shared).await;
-        let due = {
-            let mut inner = shared.lock();
-            if inner.stopped {
-                return;
-            }
-            let Some((at, due)) = inner.queue.pop() else {
-                panic!(
-                    "nothing is due at {} ns, and the run has not ended",
-                    inner.now
-                );
-            };
-            debug_assert!(
-                at >= inner.now,
-                "due in the past: {due:?} at {at} < {}",
-                inner.now
-            );
-            inner.now = at;
-            due
-        };
-        follow(&clock, shared.lock().now);
-        match due {
-            Due::Crash { node, how } => crash(shared, &executor, node, Gone::Killed(how)).await,
-            Due::Wipe { node } => {
-                crash(shared, &executor, node, Gone::Wiped).await;
-                let mut inner = shared.lock();
-                let (seed, params) = (inner.seed, inner.disk.clone());
-                inner.replace_disk(node, seed, &params);
-            }
-            Due::Exit {
-                node,
-                incarnation,
-                exit,
-            } => {
-                let exits = shared.lock().exits(node, incarnation, &exit);
-                if exits {
-                    // The page cache stays with the kernel.
-                    let gone = match exit.asked {
-                        true => Gone::Exited,
-                        false => Gone::Killed(PowerLoss::Kept),
-                    };
-                    crash(shared, &executor, node, gone).await;
-                }
-            }
-            Due::Start { node } => start(shared, &executor, node),
-            due => handle(shared, due),
-        }
-    }
+/// The lanes of all nodes, where they run.
+pub(crate) type Lanes = Vec<[Option<Polled>; 2]>;
+
+/// What cannot happen under the world's lock: it runs, starts or drops what
+/// takes that lock itself.
+enum Turn {
+    /// The run is over.
+    End,
+    /// A task runs.
+    Task(u32),
+    /// A lane takes what there is for it.
+    Lane(u64, Lane),
+    /// A process is gone: what is left of it is dropped.
+    Gone(u64),
+    /// A process starts.
+    Start(u64),
 }
 
-/// Waits until no task that was woken is still to be polled.
-async fn at_rest(shared: &Shared) {
-    poll_fn(|cx| {
-        let mut inner = shared.lock();
-        if inner.running == 0 {
-            Poll::Ready(())
-        } else {
-            inner.conductor = Some(cx.waker().clone());
-            Poll::Pending
+/// Conducts until the run stops. Returns what is left of the members.
+pub(crate) fn conduct(shared: &Arc<Shared>) -> Lanes {
+    let clock = TimeHandle::current();
+    let mut lanes = Lanes::new();
+    lanes.resize_with(shared.lock().nodes.len(), Default::default);
+    loop {
+        let turn = shared.lock().turn(&clock);
+        match turn {
+            Turn::End => return lanes,
+            Turn::Task(task) => poll_task(shared, task),
+            Turn::Lane(node, lane) => {
+                let slot = &mut lanes[node as usize - 1][lane as usize];
+                if let Some(future) = slot
+                    && poll_once(future).is_ready()
+                {
+                    *slot = None;
+                }
+            }
+            // The disk is dead to it: destructors harm nobody.
+            Turn::Gone(node) => lanes[node as usize - 1] = [None, None],
+            Turn::Start(node) => {
+                if let Some(begun) = boot(shared, node) {
+                    lanes[node as usize - 1] = begun.map(Some);
+                }
+            }
         }
-    })
-    .await;
+    }
 }
 
 /// Lets madsim's clock follow ours, for whoever asks the system for the time.
@@ -93,151 +72,159 @@ fn follow(clock: &TimeHandle, now: u64) {
     }
 }
 
-fn handle(shared: &Shared, due: Due) {
-    let mut inner = shared.lock();
-    let Some(due) = inner.keep_from_client(due) else {
-        return;
-    };
-    match due {
-        Due::Wake { task, waker } => inner.wake(task, waker),
-        Due::Begin { task } => {
-            let begin = inner.tasks[task as usize].begin.take();
-            inner.wake(task, begin.expect("a task is polled before it begins"));
+impl Inner {
+    /// Lets happen what is due, up to the next turn of somebody else.
+    fn turn(&mut self, clock: &TimeHandle) -> Turn {
+        loop {
+            if let Some(task) = self.ready.pop_front() {
+                return Turn::Task(task);
+            }
+            if self.stopped {
+                return Turn::End;
+            }
+            let Some((at, due)) = self.queue.pop() else {
+                panic!(
+                    "nothing is due at {} ns, and the run has not ended",
+                    self.now
+                );
+            };
+            if at > self.now {
+                self.now = at;
+                follow(clock, at);
+            }
+            if let Some(turn) = self.happens(due) {
+                return turn;
+            }
         }
-        Due::Lane {
-            node,
-            lane,
-            incarnation,
-        } => {
-            let now = inner.now;
-            let state = inner.node(node);
-            if state.incarnation != incarnation {
-                return;
-            }
-            if state.lane(lane).wake_at == Some(now) {
-                state.lane(lane).wake_at = None;
-            }
-            if state.has_work(lane, now) {
-                if let Some(waker) = state.lane(lane).waiting.take() {
-                    inner.running += 1;
-                    waker.wake();
+    }
+
+    fn happens(&mut self, due: Due) -> Option<Turn> {
+        let due = self.keep_from_client(due)?;
+        match due {
+            Due::Wake { task } => self.wake(task),
+            Due::Lane {
+                node,
+                lane,
+                incarnation,
+            } => {
+                let now = self.now;
+                let state = self.node(node);
+                if state.incarnation != incarnation {
+                    return None;
                 }
-            } else {
-                inner.arm(node, lane);
+                if state.lane(lane).wake_at == Some(now) {
+                    state.lane(lane).wake_at = None;
+                }
+                if state.has_work(lane, now) {
+                    return Some(Turn::Lane(node, lane));
+                }
+                self.arm(node, lane);
             }
-        }
-        Due::Release {
-            node,
-            lane,
-            incarnation,
-            effects,
-        } => {
-            if inner.node(node).incarnation == incarnation {
-                inner.released(node, lane, effects);
-            }
-        }
-        Due::AfterMark {
-            node,
-            lane,
-            incarnation,
-            effects,
-        } => {
-            let now = inner.now;
-            let due = Due::Ungate {
+            Due::Release {
                 node,
                 lane,
                 incarnation,
                 effects,
-            };
-            inner.queue.push(now, due);
-        }
-        Due::Ungate {
-            node,
-            lane,
-            incarnation,
-            effects,
-        } => {
-            if inner.node(node).incarnation == incarnation {
-                inner.ungate(node, lane, effects);
+            } => {
+                if self.node(node).incarnation == incarnation {
+                    self.released(node, lane, effects);
+                }
             }
-        }
-        Due::Synced {
-            node,
-            incarnation,
-            id,
-            begun,
-            cause,
-        } => {
-            if inner.node(node).incarnation == incarnation {
-                inner.synced(node, id, begun, cause);
-                inner.meet_doom(node);
+            Due::AfterMark {
+                node,
+                lane,
+                incarnation,
+                effects,
+            } => {
+                let now = self.now;
+                let due = Due::Ungate {
+                    node,
+                    lane,
+                    incarnation,
+                    effects,
+                };
+                self.queue.push(now, due);
             }
+            Due::Ungate {
+                node,
+                lane,
+                incarnation,
+                effects,
+            } => {
+                if self.node(node).incarnation == incarnation {
+                    self.ungate(node, lane, effects);
+                }
+            }
+            Due::Synced {
+                node,
+                incarnation,
+                id,
+                begun,
+                cause,
+            } => {
+                if self.node(node).incarnation == incarnation {
+                    self.synced(node, id, begun, cause);
+                    self.meet_doom(node);
+                }
+            }
+            Due::Arrive { from, to } => self.arrive(from, to),
+            Due::Call { op, conn, req } => self.call_arrives(op, conn, *req),
+            Due::Answer { op, cause, result } => {
+                let outcome = match *result {
+                    Ok(response) => Outcome::Ok(response),
+                    Err(status) => Outcome::from_status(status),
+                };
+                self.settle(op, cause, outcome);
+            }
+            Due::Message { stream, req } => self.message_arrives(stream, *req),
+            Due::Taken { stream } => self.taken_arrives(stream),
+            Due::Cancel { stream } => self.cancel_arrives(stream),
+            Due::StreamAnswer {
+                stream,
+                cause,
+                result,
+            } => self.stream_hears(stream, Item::Answer(result, cause)),
+            Due::Broken { op, .. } if number_of_stream(op).is_some() => {
+                self.stream_hears(op, Item::Broken);
+            }
+            Due::Broken { op, refused } => {
+                let outcome = if refused {
+                    Outcome::Refused(super::calls::connection_refused())
+                } else {
+                    Outcome::Unknown(Why::Reset)
+                };
+                self.settle(op, None, outcome);
+            }
+            Due::GiveUp { op, why } => self.settle(op, None, Outcome::Unknown(why)),
+            Due::Crash { node, how } => return self.goes(node, Gone::Killed(how)),
+            Due::Wipe { node } => return self.goes(node, Gone::Wiped),
+            Due::Exit {
+                node,
+                incarnation,
+                exit,
+            } => {
+                if self.exits(node, incarnation, &exit) {
+                    // The page cache stays with the kernel.
+                    let gone = match exit.asked {
+                        true => Gone::Exited,
+                        false => Gone::Killed(PowerLoss::Kept),
+                    };
+                    return self.goes(node, gone);
+                }
+            }
+            Due::Start { node } => return Some(Turn::Start(node)),
         }
-        Due::Arrive { from, to } => inner.arrive(from, to),
-        Due::Call { op, conn, req } => inner.call_arrives(op, conn, *req),
-        Due::Answer { op, cause, result } => {
-            let outcome = match *result {
-                Ok(response) => Outcome::Ok(response),
-                Err(status) => Outcome::from_status(status),
-            };
-            inner.settle(op, cause, outcome);
-        }
-        Due::Message { stream, req } => inner.message_arrives(stream, *req),
-        Due::Taken { stream } => inner.taken_arrives(stream),
-        Due::Cancel { stream } => inner.cancel_arrives(stream),
-        Due::StreamAnswer {
-            stream,
-            cause,
-            result,
-        } => inner.stream_hears(stream, Item::Answer(result, cause)),
-        Due::Broken { op, .. } if number_of_stream(op).is_some() => {
-            inner.stream_hears(op, Item::Broken);
-        }
-        Due::Broken { op, refused } => {
-            let outcome = if refused {
-                Outcome::Refused(super::calls::connection_refused())
-            } else {
-                Outcome::Unknown(Why::Reset)
-            };
-            inner.settle(op, None, outcome);
-        }
-        Due::GiveUp { op, why } => inner.settle(op, None, Outcome::Unknown(why)),
-        Due::Crash { .. } | Due::Exit { .. } | Due::Wipe { .. } | Due::Start { .. } => {
-            unreachable!("handled by the conductor")
-        }
+        None
     }
-}
 
-async fn crash(shared: &Shared, executor: &Handle, node: u64, gone: Gone) {
-    let machine = {
-        let mut inner = shared.lock();
-        if !inner.node(node).up {
-            return;
+    fn goes(&mut self, node: u64, gone: Gone) -> Option<Turn> {
+        if self.node(node).up {
+            self.process_gone(node, gone);
         }
-        inner.process_gone(node, gone);
-        // Whatever the doomed incarnation still has under way is void.
-        inner.node(node).incarnation += 1;
-        inner.node(node).machine
-    };
-    executor.kill(machine);
-    // `kill` returns before the tasks are dropped; after a millisecond they are.
-    madsim::time::sleep(Duration::from_millis(1)).await;
-}
-
-fn start(shared: &Shared, executor: &Handle, node: u64) {
-    let machine = {
-        let mut inner = shared.lock();
-        if inner.node(node).up {
-            return;
+        if let Gone::Wiped = gone {
+            let (seed, params) = (self.seed, self.disk.clone());
+            self.replace_disk(node, seed, &params);
         }
-        let state = inner.node(node);
-        state.up = true;
-        state.ended = None;
-        for lane in Lane::BOTH {
-            *state.lane(lane) = Default::default();
-        }
-        inner.running += 1;
-        inner.node(node).machine
-    };
-    executor.restart(machine);
+        Some(Turn::Gone(node))
+    }
 }

@@ -5,7 +5,7 @@ use super::marks::AtMark;
 use super::process::Standing;
 use super::queue::Due;
 use super::shared::Shared;
-use super::task::{Baton, Running, Task};
+use super::task::{Running, Task};
 use squall_record::{FaultPhase, Kind, RunPhase};
 use std::future::{Future, poll_fn};
 use std::sync::Arc;
@@ -26,40 +26,33 @@ impl World {
 
     /// Starts a task. It runs when the conductor gets to it.
     pub fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) -> Running {
+        let future = Box::pin(future);
         let task = {
             let mut inner = self.shared.lock();
             let task = inner.tasks.len() as u32;
             inner.tasks.push(Task {
                 done: false,
                 woken: false,
-                begin: None,
+                future: Some(future),
                 joiner: None,
             });
-            // The poll that leaves the waker.
-            inner.running += 1;
             let now = inner.now;
-            inner.queue.push(now, Due::Begin { task });
+            inner.queue.push(now, Due::Wake { task });
             task
         };
-        madsim::task::spawn(Baton {
-            shared: self.shared.clone(),
-            task,
-            begun: false,
-            future: Box::pin(future),
-        });
         Running(task)
     }
 
     /// Waits until a task has ended.
     pub async fn join(&self, task: Running) {
-        poll_fn(|cx| {
+        poll_fn(|_| {
             let mut inner = self.shared.lock();
             let current = inner.current_task;
             let state = &mut inner.tasks[task.0 as usize];
             if state.done {
                 return Poll::Ready(());
             }
-            state.joiner = Some((current, cx.waker().clone()));
+            state.joiner = Some(current);
             Poll::Pending
         })
         .await;
@@ -68,7 +61,7 @@ impl World {
     /// Waits until true time `t`.
     pub async fn sleep_until(&self, t: u64) {
         let mut armed = false;
-        poll_fn(|cx| {
+        poll_fn(|_| {
             let mut inner = self.shared.lock();
             if inner.now >= t {
                 return Poll::Ready(());
@@ -76,13 +69,7 @@ impl World {
             if !armed {
                 armed = true;
                 let task = inner.current_task;
-                inner.queue.push(
-                    t,
-                    Due::Wake {
-                        task,
-                        waker: cx.waker().clone(),
-                    },
-                );
+                inner.queue.push(t, Due::Wake { task });
             }
             Poll::Pending
         })

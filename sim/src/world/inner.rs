@@ -12,9 +12,9 @@ use super::streams::StreamState;
 use super::task::Task;
 use super::wire::Wire;
 use crate::{DiskParams, FaultCounts, Net};
+use squall_api::{Bugs, Effect};
 use squall_record::{Outcome, Why, Witness};
-use std::collections::BTreeMap;
-use std::task::Waker;
+use std::collections::{BTreeMap, VecDeque};
 
 /// One application of an entry, by whichever member applied its index first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,9 +43,8 @@ pub struct Violation {
 /// An operation that a client waits for.
 #[derive(Default)]
 pub(crate) struct Waiting {
-    /// The client's task, until the outcome is known.
-    pub(crate) waker: Option<Waker>,
-    pub(crate) task: u32,
+    /// The client's task, while it waits for the outcome.
+    pub(crate) task: Option<u32>,
     pub(crate) done: bool,
     /// The event that it began with.
     pub(crate) invoked: u64,
@@ -56,15 +55,15 @@ pub(crate) struct Waiting {
 pub(crate) struct Inner {
     pub(crate) now: u64,
     pub(crate) seed: u64,
+    /// The planted bugs, in every member.
+    pub(crate) bugs: Bugs,
     /// What a new disk is like.
     pub(crate) disk: DiskParams,
     pub(crate) queue: Queue,
-    /// Polls that were asked for and have not come back: the conductor goes on
-    /// at 0, so that the executor never has a choice.
-    pub(crate) running: u32,
-    pub(crate) conductor: Option<Waker>,
     pub(crate) stopped: bool,
     pub(crate) tasks: Vec<Task>,
+    /// Tasks that were woken, in order: polled before anything else happens.
+    pub(crate) ready: VecDeque<u32>,
     pub(crate) current_task: u32,
     pub(crate) nodes: Vec<Node>,
     pub(crate) net: Net,
@@ -82,6 +81,8 @@ pub(crate) struct Inner {
     pub(crate) applied: Vec<AppliedEntry>,
     pub(crate) applied_index: u64,
     pub(crate) scratch: Vec<u8>,
+    /// Emptied lists of effects, to be filled again.
+    pub(crate) spare: Vec<Vec<Effect>>,
     /// What would have arrived on connections that are cut, in order.
     pub(crate) kept_from_clients: Vec<Due>,
     /// What the faults of disks that were replaced did.
@@ -99,12 +100,12 @@ impl Inner {
         Inner {
             now: 0,
             seed: setup.seed,
+            bugs: setup.bugs,
             disk: setup.disk.clone(),
             queue: Queue::default(),
-            running: 0,
-            conductor: None,
             stopped: false,
             tasks: Vec::new(),
+            ready: VecDeque::new(),
             current_task: 0,
             wires: (0..nodes.len() * nodes.len())
                 .map(|_| Wire::default())
@@ -122,6 +123,7 @@ impl Inner {
             applied: Vec::new(),
             applied_index: 0,
             scratch: Vec::new(),
+            spare: Vec::new(),
             kept_from_clients: Vec::new(),
             replaced_disks: FaultCounts::default(),
         }
@@ -135,23 +137,12 @@ impl Inner {
         (1..=self.nodes.len() as u64).contains(&id)
     }
 
-    /// One poll came back.
-    pub(crate) fn park(&mut self) {
-        self.running -= 1;
-        if self.running == 0
-            && let Some(conductor) = self.conductor.take()
-        {
-            conductor.wake();
-        }
-    }
-
-    /// Lets a task run, unless it is gone.
-    pub(crate) fn wake(&mut self, task: u32, waker: Waker) {
+    /// Lets a task run next, unless it has ended.
+    pub(crate) fn wake(&mut self, task: u32) {
         let state = &mut self.tasks[task as usize];
         if !state.done && !state.woken {
             state.woken = true;
-            self.running += 1;
-            waker.wake();
+            self.ready.push_back(task);
         }
     }
 

@@ -1,4 +1,4 @@
-//! A lane's host in this world: the task side of the conductor's baton.
+//! A lane's host in this world.
 
 use super::process::Lane;
 use super::shared::Shared;
@@ -11,27 +11,22 @@ pub(crate) struct LaneHost {
     pub(crate) shared: Arc<Shared>,
     pub(crate) node: u64,
     pub(crate) lane: Lane,
-    /// Both lanes of a process are spawned together, and madsim draws which it
-    /// polls first: their first steps wait for the conductor.
-    pub(crate) begun: bool,
+    /// The node's clocks when the present step began.
+    pub(crate) now: Now,
 }
 
 impl Host for LaneHost {
     async fn next(&mut self, until: Option<u64>) -> Input {
-        poll_fn(|cx| {
+        poll_fn(|_| {
             let mut inner = self.shared.lock();
             inner.node(self.node).lane(self.lane).deadline = until;
-            let input = match std::mem::replace(&mut self.begun, true) {
-                true => inner.take_input(self.node, self.lane),
-                false => None,
-            };
-            match input {
-                Some(input) => Poll::Ready(input),
+            match inner.take_input(self.node, self.lane) {
+                Some((input, now)) => {
+                    self.now = now;
+                    Poll::Ready(input)
+                }
                 None => {
-                    let waker = cx.waker().clone();
-                    inner.node(self.node).lane(self.lane).waiting = Some(waker);
                     inner.arm(self.node, self.lane);
-                    inner.park();
                     Poll::Pending
                 }
             }
@@ -40,9 +35,7 @@ impl Host for LaneHost {
     }
 
     fn now(&self) -> Now {
-        let mut inner = self.shared.lock();
-        let now = inner.now;
-        inner.node(self.node).clock.now(now)
+        self.now
     }
 
     async fn release(&mut self, fx: &mut Effects) {
@@ -55,5 +48,4 @@ pub(crate) async fn run_lane(mut host: LaneHost, mut machine: impl Machine, mut 
     let fatal = drive(&mut machine, &mut host, &mut fx).await;
     let mut inner = host.shared.lock();
     inner.lane_ended(host.node, host.lane, &fatal);
-    inner.park();
 }

@@ -25,6 +25,8 @@ impl Inner {
         let now = self.now;
         let state = self.node(node);
         state.up = false;
+        // Whatever this incarnation still has under way is void.
+        state.incarnation += 1;
         state.pauses.clear();
         state.held.clear();
         state.held_exit = None;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 /// A checksum let a damaged frame pass.
 pub(crate) const DAMAGE_UNNOTICED: &str = "net.damage_unnoticed";
@@ -27,12 +27,13 @@ struct Wait {
     left: u64,
     /// The node that passed it the last time.
     by: Option<u64>,
-    waker: Option<(u32, Waker)>,
+    /// The task that waits.
+    task: Option<u32>,
 }
 
 impl Marks {
     /// Notes a mark. Returns whom to wake; `None` if nobody waited for it.
-    pub(crate) fn pass(&mut self, node: u64, name: &'static str) -> Option<Vec<(u32, Waker)>> {
+    pub(crate) fn pass(&mut self, node: u64, name: &'static str) -> Option<Vec<u32>> {
         *self
             .passed
             .entry(name)
@@ -50,8 +51,8 @@ impl Marks {
             wait.left -= 1;
             if wait.left == 0 {
                 wait.by = Some(node);
-                let wakers: &mut Vec<_> = reached.get_or_insert_default();
-                wakers.extend(wait.waker.take());
+                let tasks: &mut Vec<_> = reached.get_or_insert_default();
+                tasks.extend(wait.task.take());
             }
         }
         reached
@@ -96,7 +97,7 @@ impl AtMark {
                 node,
                 left: nth,
                 by: None,
-                waker: None,
+                task: None,
             });
             waits.len() - 1
         };
@@ -107,14 +108,14 @@ impl AtMark {
 impl Future for AtMark {
     type Output = u64;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<u64> {
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<u64> {
         let mut inner = self.shared.lock();
         let task = inner.current_task;
         let wait = &mut inner.marks.waits[self.wait];
         match wait.by {
             Some(node) => Poll::Ready(node),
             None => {
-                wait.waker = Some((task, cx.waker().clone()));
+                wait.task = Some(task);
                 Poll::Pending
             }
         }

@@ -1,10 +1,11 @@
 //! The world on madsim: members, clients and faults under one conductor.
 //!
-//! madsim brings deterministic tasks and their destruction; time, network,
-//! disk and processes are our own physics. A single *conductor* owns a queue
-//! of everything that is due, ordered by true time. It takes the next thing,
-//! lets exactly one task run, and waits until that task has come to rest, so
-//! that the executor never has a choice to make.
+//! madsim closes what a program could ask the system for: the time, random
+//! numbers, threads. Time, network, disk and processes are our own physics, and
+//! so are tasks. A single *conductor* owns a queue of everything that is due,
+//! ordered by true time. It takes the next thing and polls at most one future
+//! for it, a member's lane or a task of the scenario, which comes to rest before
+//! anything else happens: there is no executor that could choose.
 //!
 //! [`simulate`] runs one async function, the scenario, against a [`World`]:
 //!
@@ -13,8 +14,8 @@
 //!    injects faults;
 //! 3. wait with [`World::sleep_until`] and [`World::join`], and return.
 //!
-//! Tasks may await nothing but what this module offers: anything else would
-//! let the executor choose.
+//! Tasks may await nothing but what this module offers: nobody would wake them
+//! from anything else.
 
 mod boot;
 mod calls;

@@ -1,5 +1,6 @@
 //! One node: its process, its two lanes, its clocks and its disk.
 
+use super::setup::MemberSetup;
 use super::steps::Batch;
 use crate::NodeClock;
 use crate::NodeDisk;
@@ -7,7 +8,6 @@ use crate::PowerLoss;
 use squall_api::{Input, Role};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::task::Waker;
 
 /// Which of a member's lanes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,8 +36,6 @@ pub(crate) struct LaneState {
     pub(crate) busy_until: u64,
     /// Monotonic time of the lane's next timer.
     pub(crate) deadline: Option<u64>,
-    /// Set while the lane waits for its next input.
-    pub(crate) waiting: Option<Waker>,
     /// The earliest `Due::Lane` in the queue for it, if any.
     pub(crate) wake_at: Option<u64>,
     /// The event that the current step comes from; none for a timer.
@@ -101,7 +99,8 @@ pub(crate) struct Doom {
 
 /// A node. The machine (clock, disk) outlives its processes.
 pub(crate) struct Node {
-    pub(crate) machine: madsim::task::NodeId,
+    /// What its process is made from.
+    pub(crate) member: MemberSetup,
     pub(crate) disk: Arc<NodeDisk>,
     pub(crate) clock: NodeClock,
     /// Whether a process runs (it may be paused).

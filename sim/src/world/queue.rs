@@ -5,18 +5,15 @@ use super::steps::Batch;
 use squall_api::{Request, Response, Status, SyncId};
 use squall_record::Why;
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-use std::task::Waker;
+use std::collections::{BinaryHeap, VecDeque};
 
 use crate::PowerLoss;
 
 /// Something due at a time.
 #[derive(Debug)]
 pub(crate) enum Due {
-    /// A task slept long enough.
-    Wake { task: u32, waker: Waker },
-    /// A task that was spawned begins.
-    Begin { task: u32 },
+    /// A task begins, slept long enough, or somebody waited for its mark.
+    Wake { task: u32 },
     /// A lane may have something to do: its timeline has passed, its timer is
     /// due, or its inbox was filled.
     Lane {
@@ -110,8 +107,14 @@ struct Item {
 }
 
 /// The queue of everything that is due.
+///
+/// About half of all that is scheduled is due at once. It never enters the heap:
+/// what the heap has for the present was scheduled earlier, and comes first.
 #[derive(Default)]
 pub(crate) struct Queue {
+    /// When the last thing was due.
+    now: u64,
+    present: VecDeque<Due>,
     heap: BinaryHeap<Reverse<Item>>,
     /// What the items stand for.
     slots: Vec<Option<Due>>,
@@ -122,6 +125,11 @@ pub(crate) struct Queue {
 impl Queue {
     /// Schedules `due` at true time `at`, after what is already due then.
     pub(crate) fn push(&mut self, at: u64, due: Due) {
+        debug_assert!(at >= self.now, "due in the past: {due:?} at {at}");
+        if at == self.now {
+            self.present.push_back(due);
+            return;
+        }
         self.seq += 1;
         let slot = match self.free.pop() {
             Some(slot) => {
@@ -139,7 +147,12 @@ impl Queue {
 
     /// The next thing, and when it is due.
     pub(crate) fn pop(&mut self) -> Option<(u64, Due)> {
+        let heap_has_more = matches!(self.heap.peek(), Some(Reverse(item)) if item.at == self.now);
+        if !heap_has_more && let Some(due) = self.present.pop_front() {
+            return Some((self.now, due));
+        }
         let Reverse(Item { at, slot, .. }) = self.heap.pop()?;
+        self.now = at;
         self.free.push(slot);
         let due = self.slots[slot as usize].take();
         Some((at, due.expect("an item of the heap has its slot")))
@@ -153,13 +166,18 @@ mod tests {
     #[test]
     fn equal_times_keep_the_order_of_scheduling() {
         let mut queue = Queue::default();
-        for (at, node) in [(5, 1), (3, 2), (5, 3), (3, 4)] {
+        for (at, node) in [(5, 1), (3, 2), (0, 3), (5, 4), (3, 5)] {
             queue.push(at, Due::Start { node });
         }
         let mut order = Vec::new();
         while let Some((at, Due::Start { node })) = queue.pop() {
             order.push((at, node));
+            if node == 2 {
+                queue.push(5, Due::Start { node: 6 });
+                queue.push(3, Due::Start { node: 7 });
+            }
         }
-        assert_eq!(order, [(3, 2), (3, 4), (5, 1), (5, 3)]);
+        let expected = [(0, 3), (3, 2), (3, 5), (3, 7), (5, 1), (5, 4), (5, 6)];
+        assert_eq!(order, expected);
     }
 }

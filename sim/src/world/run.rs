@@ -1,6 +1,5 @@
 //! One run, from an empty world to what it leaves.
 
-use super::boot::boot;
 use super::conductor;
 use super::handle::World;
 use super::inner::Inner;
@@ -33,7 +32,7 @@ where
     let thread = std::thread::spawn(move || {
         let runtime =
             madsim::runtime::Runtime::with_seed_and_config(setup.seed, madsim::Config::default());
-        runtime.block_on(run(setup, observer, scenario))
+        runtime.block_on(async { run(setup, observer, scenario) })
     });
     thread.join().map_err(|panic| Panicked {
         message: match panic.downcast::<String>() {
@@ -46,13 +45,12 @@ where
     })
 }
 
-async fn run<T, S, F>(setup: Setup, observer: Box<dyn Observer>, scenario: S) -> Simulated<T>
+fn run<T, S, F>(setup: Setup, observer: Box<dyn Observer>, scenario: S) -> Simulated<T>
 where
     T: Send + 'static,
     S: FnOnce(World) -> F + Send + 'static,
     F: Future<Output = T> + Send + 'static,
 {
-    let executor = madsim::runtime::Handle::current();
     let streams = Streams::new(setup.seed);
     let count = setup.members.len() as u64;
     let shared = Arc::new(Shared {
@@ -60,20 +58,10 @@ where
     });
     let mut nodes = Vec::new();
     for (id, member) in (1u64..).zip(&setup.members) {
-        let (world, member_of, bugs, seed) =
-            (shared.clone(), member.clone(), setup.bugs, setup.seed);
-        let clock = NodeClock::new(member.clock.clone());
-        let machine = executor
-            .create_node()
-            .name(format!("n{id}"))
-            .init(move || boot(world.clone(), id, member_of.clone(), bugs, seed))
-            .build();
-        // Building a node runs its init; processes start when they are told to.
-        executor.kill(machine.id());
         nodes.push(Node {
-            machine: machine.id(),
+            member: member.clone(),
             disk: NodeDisk::new(id, setup.disk.clone(), &streams),
-            clock,
+            clock: NodeClock::new(member.clock.clone()),
             up: false,
             ended: None,
             incarnation: 0,
@@ -91,9 +79,6 @@ where
             standing: Standing::of_nobody(),
         });
     }
-    // The killed init tasks are dropped before anything else runs.
-    madsim::time::sleep(std::time::Duration::from_millis(1)).await;
-
     let net = Net::new(
         count,
         setup.link.clone(),
@@ -115,24 +100,20 @@ where
         *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
         scenario_world.shared.lock().stopped = true;
     });
-    conductor::conduct(&shared).await;
+    let lanes = conductor::conduct(&shared);
 
-    // Tear down: nothing of a process may act any more, and every task is
-    // dropped before the runtime is.
-    let machines: Vec<_> = {
-        let inner = shared.lock();
+    // Tear down: nothing of a process may act any more when it is dropped, and
+    // tasks hold the world that holds them.
+    let tasks = {
+        let mut inner = shared.lock();
         let now = inner.now;
-        inner
-            .nodes
-            .iter()
-            .map(|node| (node.machine, node.disk.clone(), now))
-            .collect()
+        for node in &inner.nodes {
+            node.disk.crash(now, PowerLoss::Kept);
+        }
+        std::mem::take(&mut inner.tasks)
     };
-    for (machine, disk, now) in machines {
-        disk.crash(now, PowerLoss::Kept);
-        executor.kill(machine);
-    }
-    madsim::time::sleep(std::time::Duration::from_millis(1)).await;
+    drop(lanes);
+    drop(tasks);
 
     let mut inner = shared.inner.lock().unwrap_or_else(PoisonError::into_inner);
     let mut inner = inner.take().expect("the world is there until here");

@@ -4,7 +4,7 @@ use super::inner::Inner;
 use super::process::Lane;
 use super::queue::Due;
 use super::streams::number_of_stream;
-use squall_api::{Effect, Input, SyncId, View};
+use squall_api::{Effect, Input, Now, SyncId, View};
 use squall_record::{Kind, PartKind};
 
 /// Effects of one step that are due at the same time.
@@ -40,7 +40,7 @@ impl Inner {
 
     /// The next input for a lane that asks for one now, if there is one. Begins
     /// its step.
-    pub(crate) fn take_input(&mut self, node: u64, lane: Lane) -> Option<Input> {
+    pub(crate) fn take_input(&mut self, node: u64, lane: Lane) -> Option<(Input, Now)> {
         let now = self.now;
         let state = self.node(node);
         if !state.has_work(lane, now) {
@@ -50,7 +50,7 @@ impl Inner {
         let (input, cause) = slot.inbox.pop_front().unwrap_or((Input::Deadline, None));
         slot.cause = cause;
         state.disk.begin_step(now);
-        Some(input)
+        Some((input, state.clock.now(now)))
     }
 
     pub(crate) fn give(&mut self, node: u64, lane: Lane, input: Input, cause: Option<u64>) {
@@ -78,7 +78,8 @@ impl Inner {
         }
         let mut effects = effects.peekable();
         while let Some((stamp, first)) = effects.next() {
-            let mut batch = vec![first];
+            let mut batch = self.spare.pop().unwrap_or_default();
+            batch.push(first);
             while let Some((_, effect)) = effects.next_if(|(at, _)| *at == stamp) {
                 batch.push(effect);
             }
@@ -159,7 +160,8 @@ impl Inner {
     fn perform_all(&mut self, node: u64, lane: Lane, batch: Batch) {
         let now = self.now;
         let cause = batch.cause;
-        let mut effects = batch.effects.into_iter();
+        let mut list = batch.effects;
+        let mut effects = list.drain(..);
         while let Some(effect) = effects.next() {
             let Effect::Mark(name) = effect else {
                 self.perform(node, lane, cause, effect);
@@ -167,11 +169,11 @@ impl Inner {
             };
             self.recorder.mark(now, node, cause, name);
             self.observer.marked(now, node, name);
-            let Some(wakers) = self.marks.pass(node, name) else {
+            let Some(tasks) = self.marks.pass(node, name) else {
                 continue;
             };
-            for (task, waker) in wakers {
-                self.queue.push(now, Due::Wake { task, waker });
+            for task in tasks {
+                self.queue.push(now, Due::Wake { task });
             }
             let state = self.node(node);
             state.lane(lane).gated = true;
@@ -188,6 +190,8 @@ impl Inner {
             self.queue.push(now, due);
             return;
         }
+        drop(effects);
+        self.spare.push(list);
     }
 
     /// Lets a lane go on after a mark.

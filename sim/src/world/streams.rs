@@ -10,7 +10,7 @@ use squall_record::{Call, Ended, Heard, Kind, PartKind, Ret, Said, Stream, WhyEn
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Poll, Waker};
+use std::task::Poll;
 
 /// Tells streams from operations where both are known by number.
 const STREAM: u64 = 1 << 63;
@@ -34,8 +34,8 @@ pub(crate) struct StreamState {
     conn: u64,
     /// What the client has not taken yet.
     inbox: VecDeque<Item>,
-    task: u32,
-    waker: Option<Waker>,
+    /// The task that waits for something to take.
+    task: Option<u32>,
     ended: bool,
 }
 
@@ -68,7 +68,7 @@ impl SimStream {
     pub async fn next(&mut self, until: u64) -> Option<Result<Ret, WhyEnded>> {
         let stream = self.stream;
         let mut armed = false;
-        poll_fn(|cx| {
+        poll_fn(|_| {
             let mut inner = self.shared.lock();
             if let Some(heard) = inner.take_heard(stream) {
                 return Poll::Ready(Some(heard));
@@ -78,12 +78,10 @@ impl SimStream {
             }
             let task = inner.current_task;
             let state = inner.stream(stream);
-            state.task = task;
-            state.waker = Some(cx.waker().clone());
+            state.task = Some(task);
             if !armed {
                 armed = true;
-                let waker = cx.waker().clone();
-                inner.queue.push(until, Due::Wake { task, waker });
+                inner.queue.push(until, Due::Wake { task });
             }
             Poll::Pending
         })
@@ -162,8 +160,7 @@ impl Inner {
             opened,
             conn,
             inbox: VecDeque::new(),
-            task: self.current_task,
-            waker: None,
+            task: None,
             ended: false,
         });
         let at = self.reaches_member(conn);
@@ -262,9 +259,8 @@ impl Inner {
             return;
         }
         state.inbox.push_back(item);
-        let (task, waker) = (state.task, state.waker.take());
-        if let Some(waker) = waker {
-            self.wake(task, waker);
+        if let Some(task) = state.task.take() {
+            self.wake(task);
         }
     }
 

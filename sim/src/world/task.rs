@@ -2,9 +2,12 @@
 
 use super::shared::Shared;
 use std::future::Future;
-use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
+
+/// What the conductor polls. Whoever waits in it says for what to the world,
+/// under the task's number: wakers wake nobody.
+pub(crate) type Polled = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A task of the scenario.
 #[derive(Debug)]
@@ -12,51 +15,40 @@ pub struct Running(pub(crate) u32);
 
 pub(crate) struct Task {
     pub(crate) done: bool,
-    /// Woken, and not yet polled: a second wake must not be counted.
+    /// Woken, and not yet polled.
     pub(crate) woken: bool,
-    /// Wakes it for the first time; there from its first poll until it begins.
-    pub(crate) begin: Option<Waker>,
-    pub(crate) joiner: Option<(u32, Waker)>,
+    /// Away while it is polled, and once it has ended.
+    pub(crate) future: Option<Polled>,
+    /// The task that waits for its end.
+    pub(crate) joiner: Option<u32>,
 }
 
-/// A task of the scenario, which hands the baton back after each poll.
-pub(crate) struct Baton {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) task: u32,
-    /// madsim polls what was spawned together in an order that it draws, and
-    /// how often it drew before depends on every other task. So the first poll
-    /// only leaves a waker, and the task begins when its turn in the queue
-    /// comes.
-    pub(crate) begun: bool,
-    pub(crate) future: Pin<Box<dyn Future<Output = ()> + Send>>,
-}
-
-impl Future for Baton {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        {
-            let mut inner = self.shared.lock();
-            if !self.begun {
-                inner.tasks[self.task as usize].begin = Some(cx.waker().clone());
-                inner.park();
-                drop(inner);
-                self.begun = true;
-                return Poll::Pending;
-            }
-            inner.current_task = self.task;
-            inner.tasks[self.task as usize].woken = false;
-        }
-        let poll = pin!(&mut self.future).poll(cx);
-        let mut inner = self.shared.lock();
-        if poll.is_ready() {
-            let state = &mut inner.tasks[self.task as usize];
+/// Polls a task that was woken.
+pub(crate) fn poll_task(shared: &Shared, task: u32) {
+    let future = {
+        let mut inner = shared.lock();
+        inner.current_task = task;
+        let state = &mut inner.tasks[task as usize];
+        state.woken = false;
+        state.future.take()
+    };
+    let mut future = future.expect("a task that has not ended has its future");
+    let poll = poll_once(&mut future);
+    let mut inner = shared.lock();
+    let state = &mut inner.tasks[task as usize];
+    match poll {
+        Poll::Pending => state.future = Some(future),
+        Poll::Ready(()) => {
             state.done = true;
-            if let Some((task, waker)) = state.joiner.take() {
-                inner.wake(task, waker);
+            if let Some(joiner) = state.joiner.take() {
+                inner.wake(joiner);
             }
         }
-        inner.park();
-        poll
     }
+}
+
+pub(crate) fn poll_once(future: &mut Polled) -> Poll<()> {
+    future
+        .as_mut()
+        .poll(&mut Context::from_waker(Waker::noop()))
 }

@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 use squall_api::{FrameError, PeerFrame};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, VecDeque};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// A frame under way.
@@ -21,26 +21,26 @@ pub(crate) struct Flight {
 /// to look.
 #[derive(Default)]
 pub(crate) struct Wire {
-    flights: BTreeMap<(u64, u64), Flight>,
-    sent: u64,
+    /// In order of arrival, and of sending where that is equal.
+    flights: VecDeque<(u64, Flight)>,
 }
 
 impl Wire {
     /// Takes a frame that arrives at link time `at`.
     pub(crate) fn push(&mut self, at: u64, flight: Flight) {
-        self.sent += 1;
-        self.flights.insert((at, self.sent), flight);
+        let before = self.flights.partition_point(|(other, _)| *other <= at);
+        self.flights.insert(before, (at, flight));
     }
 
     /// The next frame that has arrived at link time `now`.
     pub(crate) fn pop(&mut self, now: u64) -> Option<Flight> {
-        let next = self.flights.first_entry()?;
-        (next.key().0 <= now).then(|| next.remove())
+        let arrived = self.flights.pop_front_if(|(at, _)| *at <= now);
+        arrived.map(|(_, flight)| flight)
     }
 
     /// The link times at which frames arrive, in order.
     pub(crate) fn arrivals(&self) -> impl Iterator<Item = u64> + '_ {
-        self.flights.keys().map(|(at, _)| *at)
+        self.flights.iter().map(|(at, _)| *at)
     }
 }
 
