@@ -26,7 +26,7 @@ pub use fault::{
 };
 pub use scenario::{
     After, CheckSpec, ClockConfig, ClusterConfig, Damage, DiskConfig, Expect, Keys, LinkConfig,
-    Mix, SCHEMA, Scenario, Sessions, Skew, WatchLoad, Workload,
+    Mix, SCHEMA, Scenario, Sessions, Skew, Upkeep, WatchLoad, Workload,
 };
 pub use selector::Selector;
 pub use units::{Between, Duration, Ratio, SignedDuration, Size};

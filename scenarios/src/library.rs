@@ -33,6 +33,7 @@ const LIBRARY: &[(&str, &str)] = library![
     "power-loss-majority",
     "election-storm",
     "stale-reads",
+    "compaction-under-load",
     "partitions-of-every-shape",
     "partial-partition",
     "wide-area",

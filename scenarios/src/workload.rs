@@ -8,6 +8,7 @@ use crate::draw::Draw;
 use crate::format::{Between, Mix, Size, Skew, Workload};
 use bytes::Bytes;
 use squall_api::pb::compare::{CompareResult, CompareTarget, TargetUnion};
+use squall_api::pb::range_request::{SortOrder, SortTarget};
 use squall_api::pb::request_op::Request as OpRequest;
 use squall_api::pb::response_op::Response as OpResponse;
 use squall_api::pb::{self, Compare, RequestOp, TxnRequest};
@@ -22,6 +23,8 @@ use std::collections::BTreeMap;
 pub struct Observed {
     keys: BTreeMap<Bytes, Seen>,
     lessons: u64,
+    /// The highest revision that any answer named.
+    newest: i64,
 }
 
 /// A key as one client last saw it.
@@ -40,6 +43,7 @@ impl Observed {
     pub fn learn(&mut self, call: &Call, outcome: &Outcome) {
         let Outcome::Ok(ret) = outcome else { return };
         let revision = ret.header().map_or(0, |header| header.revision);
+        self.newest = self.newest.max(revision);
         match (call, ret) {
             (Call::Range(request), Ret::Range(answer)) => self.learn_range(request, answer),
             (Call::Put(request), Ret::Put(_)) => self.learn_put(request, revision),
@@ -50,7 +54,7 @@ impl Observed {
     }
 
     fn learn_range(&mut self, request: &pb::RangeRequest, answer: &pb::RangeResponse) {
-        if request.serializable {
+        if request.serializable || request.revision > 0 || request.keys_only {
             return;
         }
         self.forget(&request.key, &request.range_end);
@@ -202,9 +206,11 @@ impl Operation<'_> {
             delete_range,
             range,
             serializable_get,
+            past_get,
+            varied,
         } = *mix;
         type Make<'a> = fn(&mut Operation<'a>) -> Call;
-        let choices: [(u32, Make<'_>); 8] = [
+        let choices: [(u32, Make<'_>); 10] = [
             (put, |op| {
                 let key = op.any_key();
                 Call::Put(op.put(key))
@@ -218,6 +224,8 @@ impl Operation<'_> {
             (serializable_get, |op| {
                 Call::Range(get_request(op.any_key(), true))
             }),
+            (past_get, Operation::past),
+            (varied, Operation::varied),
         ];
         let total: u64 = choices.iter().map(|(weight, _)| u64::from(*weight)).sum();
         let mut at = self.draw.below(total);
@@ -264,6 +272,119 @@ impl Operation<'_> {
             value.push('.');
         }
         Bytes::from(value)
+    }
+
+    /// A read at a revision close to the newest one that this client knows of:
+    /// mostly older, and now and then one that may not exist yet. Some come
+    /// behind a put in one transaction, of which nothing may be left when the
+    /// read is refused.
+    fn past(&mut self) -> Call {
+        let newest = self.observed.newest;
+        let revision = match self.draw.below(8) {
+            0 => newest + 1 + self.draw.below(3) as i64,
+            _ => (newest - self.draw.below(40) as i64).max(1),
+        };
+        let read = pb::RangeRequest {
+            revision,
+            ..get_request(self.any_key(), false)
+        };
+        if !self.draw.one_in(4) {
+            return Call::Range(read);
+        }
+        let key = self.any_key();
+        Call::Txn(TxnRequest {
+            success: vec![put_op(self.put(key)), op(OpRequest::RequestRange(read))],
+            ..TxnRequest::default()
+        })
+    }
+
+    /// What few clients ask for: options of ranges, puts and transactions, drawn
+    /// from all that the API has.
+    fn varied(&mut self) -> Call {
+        match self.draw.below(4) {
+            0 => Call::Put(self.put_with_options()),
+            1 => {
+                let (first, second) = (self.put_with_options(), self.range_with_options());
+                let compare = self.compare_range();
+                Call::Txn(TxnRequest {
+                    compare: vec![compare],
+                    success: vec![put_op(first), op(OpRequest::RequestRange(second))],
+                    failure: vec![op(OpRequest::RequestDeleteRange(self.delete_range()))],
+                })
+            }
+            _ => Call::Range(self.range_with_options()),
+        }
+    }
+
+    fn put_with_options(&mut self) -> pb::PutRequest {
+        let key = self.known_key();
+        let ignore_value = self.draw.one_in(4);
+        pb::PutRequest {
+            // etcd refuses a value beside the wish to keep the old one.
+            value: if ignore_value {
+                Bytes::new()
+            } else {
+                self.value()
+            },
+            key,
+            ignore_value,
+            prev_kv: self.draw.one_in(2),
+            ..pb::PutRequest::default()
+        }
+    }
+
+    fn range_with_options(&mut self) -> pb::RangeRequest {
+        const ORDERS: [SortOrder; 3] = [SortOrder::None, SortOrder::Ascend, SortOrder::Descend];
+        const TARGETS: [SortTarget; 5] = [
+            SortTarget::Key,
+            SortTarget::Version,
+            SortTarget::Create,
+            SortTarget::Mod,
+            SortTarget::Value,
+        ];
+        let newest = self.observed.newest;
+        let mut request = self.range();
+        if self.draw.one_in(3) {
+            // All keys from this one on.
+            request.range_end = Bytes::from_static(b"\0");
+        }
+        if self.draw.one_in(2) {
+            request.limit = 1 + self.draw.below(4) as i64;
+        }
+        request.sort_order = ORDERS[self.draw.below(3) as usize].into();
+        request.sort_target = TARGETS[self.draw.below(5) as usize].into();
+        request.keys_only = self.draw.one_in(5);
+        request.count_only = self.draw.one_in(8);
+        let filter = |draw: &mut Draw| match draw.one_in(6) {
+            true => (newest - draw.below(30) as i64).max(1),
+            false => 0,
+        };
+        request.min_mod_revision = filter(&mut self.draw);
+        request.max_mod_revision = filter(&mut self.draw);
+        request.min_create_revision = filter(&mut self.draw);
+        request.max_create_revision = filter(&mut self.draw);
+        request
+    }
+
+    /// A compare over several keys at once: that they all are old enough.
+    fn compare_range(&mut self) -> Compare {
+        let (key, range_end) = self.sub_range();
+        let (target, union) = match self.draw.below(3) {
+            0 => (
+                CompareTarget::Mod,
+                TargetUnion::ModRevision(self.observed.newest),
+            ),
+            1 => (CompareTarget::Version, TargetUnion::Version(5)),
+            // Keys that are not there have no value, not even an empty one.
+            _ => (CompareTarget::Value, TargetUnion::Value(Bytes::from("d"))),
+        };
+        Compare {
+            result: CompareResult::Less.into(),
+            target: target.into(),
+            key,
+            range_end,
+            target_union: Some(union),
+        }
     }
 
     /// Puts if the key is as last seen, and reads it if not.

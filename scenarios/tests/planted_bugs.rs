@@ -27,6 +27,8 @@ const CONSEQUENCES: &[&str] = &[
     "lease.answers",
     "lease.exists",
     "lease.keys_end",
+    "alarms",
+    "compaction",
     "liveness",
     "monotonic",
     "members",
@@ -108,20 +110,32 @@ hunts! {
     accept_old_term AcceptOldTerm;
     ack_before_fsync AckBeforeFsync;
     ack_on_append AckOnAppend;
+    answer_compacted AnswerCompacted;
     answer_unknown_lease AnswerUnknownLease;
     apply_on_append ApplyOnAppend;
     cancel_ignores_zero CancelIgnoresZero;
     cancel_keeps_watcher CancelKeepsWatcher;
     commit_old_term CommitOldTerm;
+    compact_revision_refused CompactRevisionRefused;
     compacted_unnamed CompactedUnnamed;
+    compare_any_revisions CompareAnyRevisions;
+    compare_any_windows CompareAnyWindows;
+    compare_at_propose CompareAtPropose;
     count_from_grant CountFromGrant;
     count_own_before_fsync CountOwnBeforeFsync;
+    count_within_limit CountWithinLimit;
     cut_one_too_many CutOneTooMany;
+    defragment_drops_batch DefragmentDropsBatch;
     drop_delete_at_compaction DropDeleteAtCompaction;
+    empty_delete_takes_revision EmptyDeleteTakesRevision;
+    failed_txn_keeps_puts FailedTxnKeepsPuts;
+    forget_tombstones ForgetTombstones;
     forget_vote ForgetVote;
+    hash_ignores_tail HashIgnoresTail;
     ignore_failed_fsync IgnoreFailedFsync;
     ignore_full_disk IgnoreFullDisk;
     ignore_prev_term IgnorePrevTerm;
+    ignore_value_creates IgnoreValueCreates;
     install_forgets_watchers InstallForgetsWatchers;
     install_replays_watches InstallReplaysWatches;
     install_resets_future InstallResetsFuture;
@@ -133,6 +147,9 @@ hunts! {
     lease_outlives_bound LeaseOutlivesBound;
     lose_attachments LoseAttachments;
     lose_negative_leases LoseNegativeLeases;
+    missing_key_has_value MissingKeyHasValue;
+    newest_is_future NewestIsFuture;
+    prev_is_new PrevIsNew;
     prev_kv_is_new PrevKvIsNew;
     progress_while_behind ProgressWhileBehind;
     put_on_unknown_lease PutOnUnknownLease;
@@ -144,20 +161,26 @@ hunts! {
     reopen_after_failed_fsync ReopenAfterFailedFsync;
     repeat_forward RepeatForward;
     repeat_when_full RepeatWhenFull;
+    revision_from_keys RevisionFromKeys;
     revoke_when_deposed RevokeWhenDeposed;
     short_lease ShortLease;
     skip_compacted_events SkipCompactedEvents;
     snapshot_ahead_of_index SnapshotAheadOfIndex;
+    sort_within_limit SortWithinLimit;
     split_revisions SplitRevisions;
     stuck_probe StuckProbe;
     swap_filters SwapFilters;
     take_any_read_answer TakeAnyReadAnswer;
     truncate_on_append TruncateOnAppend;
+    txn_reads_before TxnReadsBefore;
+    txn_splits_revisions TxnSplitsRevisions;
     unconfirmed_read UnconfirmedRead;
     unsynced_hard_state UnsyncedHardState;
+    version_outlives_key VersionOutlivesKey;
     vote_ignores_term VoteIgnoresTerm;
     vote_shorter_log VoteShorterLog;
     watch_from_now_replays WatchFromNowReplays;
+    zero_end_is_empty ZeroEndIsEmpty;
 }
 
 #[test]

@@ -42,6 +42,8 @@ bugs! {
         "a follower acknowledges entries before its fsync";
     AckOnAppend R40 "ack-on-append"
         "the leader answers the client on its own append, without a quorum";
+    AnswerCompacted N02 "answer-compacted"
+        "a read below the compact revision is answered from what happens to be left";
     AnswerUnknownLease L07 "answer-unknown-lease"
         "a member says of a lease that it does not know yet that it is gone";
     ApplyOnAppend R39 "apply-on-append"
@@ -58,6 +60,10 @@ bugs! {
         "a read at the compact revision itself is refused";
     CompactedUnnamed V17 "compacted-unnamed"
         "a watch that is canceled because of compaction is not told up to where";
+    CompareAnyRevisions K28 "compare-any-revisions"
+        "the search for corrupt members compares hashes of different revisions";
+    CompareAnyWindows C13 "compare-any-windows"
+        "the search for corrupt members compares members that compacted to different revisions";
     CompareAtPropose K34 "compare-at-propose"
         "a transaction's compares are evaluated when it is proposed, and not when it is applied";
     CountFromGrant L03 "count-from-grant"
@@ -156,6 +162,8 @@ bugs! {
         "a key that is not there compares as one with an empty value";
     MoveLeaderToAnyone C11 "move-leader-to-anyone"
         "leadership is said to be handed over to whoever is named";
+    NewestIsFuture N03 "newest-is-future"
+        "a read that names the newest revision is refused, as if there were none yet";
     NoApplyGapLimit C18 "no-apply-gap-limit"
         "writes are accepted however much waits to be applied";
     OpenMaintenance A13 "open-maintenance"

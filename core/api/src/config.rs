@@ -68,6 +68,9 @@ pub struct Config {
     pub quota_bytes: u64,
     /// Whether and when history is compacted without anybody asking.
     pub auto_compaction: AutoCompaction,
+    /// How often the leader compares all members' hashes of history; 0 for never.
+    /// As etcd's `--corrupt-check-time`.
+    pub corrupt_check_interval: u64,
 }
 
 /// Which history is kept when nobody asks for its compaction.
@@ -112,6 +115,7 @@ impl Config {
             watch_progress_interval: 600_000_000_000,
             quota_bytes: 2 << 30,
             auto_compaction: AutoCompaction::Off,
+            corrupt_check_interval: 0,
         }
     }
 

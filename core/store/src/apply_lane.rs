@@ -3,6 +3,7 @@
 mod alarms;
 mod auth;
 mod compaction;
+mod corruption;
 mod lease;
 mod maintenance;
 mod members;
@@ -29,6 +30,7 @@ use crate::watch::Hub;
 use crate::{snapshot, txn};
 use auth::Callers;
 use compaction::Compacting;
+use corruption::CorruptionCheck;
 use lease::Leasing;
 use maintenance::Transfer;
 use prost::Message as _;
@@ -91,6 +93,7 @@ pub struct ApplyLane {
     known_commit: u64,
     alarms: Alarms,
     auto_compactor: AutoCompactor,
+    corruption: CorruptionCheck,
     auth: Auth,
     callers: Callers,
     /// When an alarm was last proposed here.
@@ -144,6 +147,7 @@ impl ApplyLane {
                 false => Alarms::load(&rows).map_err(open_error)?,
             },
             auto_compactor: AutoCompactor::new(env.cfg.auto_compaction, now.mono),
+            corruption: CorruptionCheck::new(env.cfg.corrupt_check_interval, now.mono),
             callers: Callers::new(rng),
             auth: Auth::load(&rows, env.cfg.auth_token_ttl, env.bugs).map_err(open_error)?,
             alarm_proposed: None,
@@ -857,6 +861,7 @@ impl Machine for ApplyLane {
             self.commit(fx)?;
         }
         self.compact_by_itself(now, fx);
+        self.compare_members(now, fx)?;
         self.continue_compaction(now, fx)
     }
 
@@ -868,6 +873,7 @@ impl Machine for ApplyLane {
             self.commit_deadline,
             self.compacting.deadline(),
             self.auto_compactor.deadline(),
+            self.corruption.deadline(),
             self.waiting.deadline(),
             self.reads.deadline(),
             self.watch_deadline(),

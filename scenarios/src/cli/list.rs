@@ -46,7 +46,7 @@ struct RunsArgs {
 }
 
 /// Every check that is no Raft invariant.
-const CHECKS: [(&str, &str); 9] = [
+const CHECKS: [(&str, &str); 11] = [
     (
         "linearizable",
         "operations take effect one after another, between their call and their answer",
@@ -66,6 +66,15 @@ const CHECKS: [(&str, &str); 9] = [
     (
         "monotonic",
         "while a member's process lives, its answers never go back in revision or term",
+    ),
+    (
+        "alarms",
+        "writes are refused for corruption only where members differ, and for want of space only \
+         where there may be none",
+    ),
+    (
+        "compaction",
+        "history is read from the compacted revision to the newest one, and refused elsewhere",
     ),
     (
         "members",

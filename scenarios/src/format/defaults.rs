@@ -2,7 +2,7 @@
 
 use super::{
     Between, ClockConfig, ClusterConfig, Damage, DiskConfig, Duration, Keys, Latency, LinkConfig,
-    Mix, Ratio, Sessions, SignedDuration, Size, Skew, WatchLoad, Workload,
+    Mix, Ratio, Sessions, SignedDuration, Size, Skew, Upkeep, WatchLoad, Workload,
 };
 
 impl Default for ClusterConfig {
@@ -15,6 +15,7 @@ impl Default for ClusterConfig {
             read_lease: Duration::from_ms(0),
             request_timeout: Duration::from_ms(5000),
             lease_checkpoint: Duration::from_ms(300_000),
+            corrupt_check: Duration::from_ms(0),
             max_append: Size::from_bytes(1 << 20),
             snapshot_entries: 10_000,
             snapshot_chunk: Size::from_bytes(1 << 20),
@@ -89,6 +90,8 @@ impl Default for Workload {
                 delete_range: 2,
                 range: 4,
                 serializable_get: 0,
+                past_get: 0,
+                varied: 0,
             },
             sessions: Sessions::default(),
             value_size: Between {
@@ -98,6 +101,7 @@ impl Default for Workload {
             client_timeout: Duration::from_ms(1000),
             run_for: Duration::from_ms(10_000),
             watch: WatchLoad::default(),
+            upkeep: Upkeep::default(),
         }
     }
 }

@@ -4,7 +4,7 @@ use super::document::{Document, Entry, Node, Problem, Value};
 use super::fields::{Fields, Read, unknown, wrong_kind};
 use super::{
     After, CheckSpec, ClockConfig, ClusterConfig, Damage, DiskConfig, Expect, Fault, Keys,
-    LinkConfig, Mix, Ratio, SCHEMA, Scenario, Sessions, Skew, WatchLoad, Workload, fault,
+    LinkConfig, Mix, Ratio, SCHEMA, Scenario, Sessions, Skew, Upkeep, WatchLoad, Workload, fault,
 };
 
 /// Reads everything, and says everything that is wrong.
@@ -114,6 +114,7 @@ fn cluster(entry: Option<&Entry>) -> Result<ClusterConfig, Problem> {
         "read_lease",
         "request_timeout",
         "lease_checkpoint",
+        "corrupt_check",
         "max_append",
         "snapshot_entries",
         "snapshot_chunk",
@@ -140,6 +141,7 @@ fn cluster(entry: Option<&Entry>) -> Result<ClusterConfig, Problem> {
         read_lease: fields.or("read_lease", default.read_lease)?,
         request_timeout: fields.or("request_timeout", default.request_timeout)?,
         lease_checkpoint: fields.or("lease_checkpoint", default.lease_checkpoint)?,
+        corrupt_check: fields.or("corrupt_check", default.corrupt_check)?,
         max_append: fields.or("max_append", default.max_append)?,
         snapshot_entries: fields.or("snapshot_entries", default.snapshot_entries)?,
         snapshot_chunk: fields.or("snapshot_chunk", default.snapshot_chunk)?,
@@ -222,6 +224,7 @@ fn workload(entry: Option<&Entry>) -> Result<Workload, Problem> {
         "client_timeout",
         "run_for",
         "watch",
+        "upkeep",
     ];
     let default = Workload::default();
     let Some(entry) = entry else {
@@ -238,18 +241,29 @@ fn workload(entry: Option<&Entry>) -> Result<Workload, Problem> {
         client_timeout: fields.or("client_timeout", default.client_timeout)?,
         run_for: fields.or("run_for", default.run_for)?,
         watch: fields.or("watch", default.watch)?,
+        upkeep: fields.or("upkeep", default.upkeep)?,
     })
 }
 
 impl Read for WatchLoad {
     fn read(node: &Node) -> Result<WatchLoad, Problem> {
-        const KEYS: &[&str] = &["watchers", "controllers", "slow", "compact_every"];
+        const KEYS: &[&str] = &["watchers", "controllers", "slow"];
         let fields = Fields::open(node, "`workload.watch`", KEYS)?;
         Ok(WatchLoad {
             watchers: fields.or("watchers", 0)?,
             controllers: fields.or("controllers", 0)?,
             slow: fields.or("slow", Ratio::default())?,
+        })
+    }
+}
+
+impl Read for Upkeep {
+    fn read(node: &Node) -> Result<Upkeep, Problem> {
+        const KEYS: &[&str] = &["compact_every", "defragment_every"];
+        let fields = Fields::open(node, "`workload.upkeep`", KEYS)?;
+        Ok(Upkeep {
             compact_every: fields.optional("compact_every")?,
+            defragment_every: fields.optional("defragment_every")?,
         })
     }
 }
@@ -310,6 +324,8 @@ impl Read for Mix {
             "delete_range",
             "range",
             "serializable_get",
+            "past_get",
+            "varied",
         ];
         let fields = Fields::open(node, "`workload.mix`", KEYS)?;
         Ok(Mix {
@@ -321,6 +337,8 @@ impl Read for Mix {
             delete_range: fields.or("delete_range", 0)?,
             range: fields.or("range", 0)?,
             serializable_get: fields.or("serializable_get", 0)?,
+            past_get: fields.or("past_get", 0)?,
+            varied: fields.or("varied", 0)?,
         })
     }
 }

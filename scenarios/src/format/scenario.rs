@@ -44,6 +44,8 @@ pub struct ClusterConfig {
     pub request_timeout: Duration,
     /// How often the leader notes what is left of a lease.
     pub lease_checkpoint: Duration,
+    /// How often the leader compares all members' hashes; 0 for never.
+    pub corrupt_check: Duration,
     /// A Raft message carries entries up to this size, but always one.
     pub max_append: Size,
     /// The log is compacted each time this many more entries were applied.
@@ -81,6 +83,7 @@ impl ClusterConfig {
             read_lease: self.read_lease.ns(),
             request_timeout: self.request_timeout.ns(),
             lease_checkpoint_interval: self.lease_checkpoint.ns(),
+            corrupt_check_interval: self.corrupt_check.ns(),
             wal_segment_bytes: self.wal_segment.bytes(),
             snapshot_chunk_bytes: self.snapshot_chunk.bytes(),
             max_append_bytes: self.max_append.bytes(),
@@ -170,23 +173,29 @@ pub struct Workload {
     pub run_for: Duration,
     /// Clients that watch, besides those.
     pub watch: WatchLoad,
+    /// What is done to the store meanwhile.
+    pub upkeep: Upkeep,
 }
 
 impl Workload {
     /// The number of the first client that watches.
     pub fn first_watcher(&self) -> u32 {
+        self.clients + self.upkeep.clients()
+    }
+
+    /// The number of the operator, if there is one.
+    pub fn operator(&self) -> u32 {
         self.clients
     }
 
-    /// How many clients there are, those that watch included.
+    /// How many clients there are, those that watch and the operator included.
     pub fn all_clients(&self) -> u32 {
         let WatchLoad {
             watchers,
             controllers,
-            compact_every,
             ..
         } = self.watch;
-        self.clients + watchers + controllers + u32::from(compact_every.is_some())
+        self.clients + watchers + controllers + self.upkeep.clients()
     }
 }
 
@@ -200,9 +209,22 @@ pub struct WatchLoad {
     /// The share of the moments at which a watcher may do something in which it
     /// takes nothing from its connection for a while.
     pub slow: Ratio,
-    /// How often history is compacted up to just behind what was seen last, if
-    /// at all.
+}
+
+/// `workload.upkeep`: what an operator does to the store while clients use it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Upkeep {
+    /// How often history is compacted up to just behind its end, if at all.
     pub compact_every: Option<Duration>,
+    /// How often the next member rewrites its database, if at all.
+    pub defragment_every: Option<Duration>,
+}
+
+impl Upkeep {
+    /// How many clients this takes: none or one.
+    pub fn clients(&self) -> u32 {
+        u32::from(*self != Upkeep::default())
+    }
 }
 
 /// `workload.sessions`: clients that hold leases, besides the others.
@@ -251,11 +273,17 @@ pub struct Mix {
     pub range: u32,
     /// A get that the asked member answers from what it has.
     pub serializable_get: u32,
+    /// A read at a revision close to the newest that the client knows of, by
+    /// itself or behind a put in a transaction.
+    pub past_get: u32,
+    /// A range, a put or a transaction with options drawn from all that the API
+    /// has.
+    pub varied: u32,
 }
 
 impl Mix {
     /// Each operation's key and weight.
-    pub fn weights(&self) -> [(&'static str, u32); 8] {
+    pub fn weights(&self) -> [(&'static str, u32); 10] {
         [
             ("put", self.put),
             ("get", self.get),
@@ -265,6 +293,8 @@ impl Mix {
             ("delete_range", self.delete_range),
             ("range", self.range),
             ("serializable_get", self.serializable_get),
+            ("past_get", self.past_get),
+            ("varied", self.varied),
         ]
     }
 

@@ -144,16 +144,15 @@ impl Checker<'_> {
                 self.wrong(&watch(key), message, "expected at most 1000");
             }
         }
-        if workload
-            .watch
-            .compact_every
-            .is_some_and(|every| every.ns() == 0)
-        {
-            self.wrong(
-                &watch("compact_every"),
-                "history cannot be compacted all the time",
-                "expected more than 0",
-            );
+        for (key, every) in [
+            ("compact_every", workload.upkeep.compact_every),
+            ("defragment_every", workload.upkeep.defragment_every),
+        ] {
+            if every.is_some_and(|every| every.ns() == 0) {
+                let path = [Step::Key("workload"), Step::Key("upkeep"), Step::Key(key)];
+                let message = "an operator cannot do this all the time";
+                self.wrong(&path, message, "expected more than 0, such as \"500ms\"");
+            }
         }
         if !(workload.rate > 0.0 && workload.rate <= 1e6) {
             let message = format!("{} operations per second cannot be made", workload.rate);

@@ -1,6 +1,6 @@
 //! From a [`Scenario`] back to a file: every default and label written out.
 
-use super::{After, CheckSpec, Expect, SCHEMA, Scenario, Selector, Skew, fault};
+use super::{After, CheckSpec, Expect, SCHEMA, Scenario, Selector, Skew, Upkeep, fault};
 use std::fmt::{self, Write};
 
 /// The scenario as TOML.
@@ -41,6 +41,7 @@ fn write_cluster(out: &mut String, scenario: &Scenario) -> fmt::Result {
     writeln!(out, "read_lease = \"{}\"", cluster.read_lease)?;
     writeln!(out, "request_timeout = \"{}\"", cluster.request_timeout)?;
     writeln!(out, "lease_checkpoint = \"{}\"", cluster.lease_checkpoint)?;
+    writeln!(out, "corrupt_check = \"{}\"", cluster.corrupt_check)?;
     writeln!(out, "max_append = \"{}\"", cluster.max_append)?;
     writeln!(out, "snapshot_entries = {}", cluster.snapshot_entries)?;
     writeln!(out, "snapshot_chunk = \"{}\"", cluster.snapshot_chunk)?;
@@ -111,20 +112,30 @@ fn write_workload(out: &mut String, scenario: &Scenario) -> fmt::Result {
     writeln!(out, "client_timeout = \"{}\"", workload.client_timeout)?;
     writeln!(out, "run_for = \"{}\"", workload.run_for)?;
     let watch = &workload.watch;
-    if *watch == super::WatchLoad::default() {
-        return Ok(());
+    if *watch != super::WatchLoad::default() {
+        writeln!(
+            out,
+            "watch = {{ watchers = {}, controllers = {}, slow = {:?} }}",
+            watch.watchers,
+            watch.controllers,
+            watch.slow.get()
+        )?;
     }
-    write!(
-        out,
-        "watch = {{ watchers = {}, controllers = {}, slow = {:?}",
-        watch.watchers,
-        watch.controllers,
-        watch.slow.get()
-    )?;
-    if let Some(every) = watch.compact_every {
-        write!(out, ", compact_every = \"{every}\"")?;
+    let Upkeep {
+        compact_every,
+        defragment_every,
+    } = workload.upkeep;
+    let upkeep: Vec<String> = [
+        ("compact_every", compact_every),
+        ("defragment_every", defragment_every),
+    ]
+    .iter()
+    .filter_map(|(key, every)| every.map(|every| format!("{key} = \"{every}\"")))
+    .collect();
+    if !upkeep.is_empty() {
+        writeln!(out, "upkeep = {{ {} }}", upkeep.join(", "))?;
     }
-    writeln!(out, " }}")
+    Ok(())
 }
 
 fn write_check(out: &mut String, check: &CheckSpec) -> fmt::Result {

@@ -12,6 +12,7 @@ use squall_api::pb::request_op::Request as RequestOp;
 use squall_api::{Bug, Bugs, pb};
 use squall_checkers::lease::{self, Ended};
 use squall_checkers::linearizable::{self, Applied, Budget};
+use squall_checkers::{alarms, compaction};
 use squall_checkers::{durability, monotonic, recovery, replicas, watch};
 use squall_record::{
     Call, Check, Event, Fact, Kind, Op, Outcome, Reason, Ret, Run, Stats, Stop, Summary, Verdict,
@@ -104,6 +105,14 @@ pub(super) fn judge(evidence: Evidence<'_>) -> Run {
         }
     }
     checks.push(monotonic::check(&history, &events));
+    checks.extend(compaction::check(&history));
+    if !broken {
+        let differ =
+            |check: &Check| check.name == "replicas" && matches!(check.verdict, Verdict::Fail(_));
+        let quota = scenario.cluster.member(CLUSTER, 1).quota_bytes;
+        let differ = checks.iter().any(differ);
+        checks.push(alarms::check(&history, quota, differ));
+    }
     if scenario.workload.sessions.count > 0 {
         let ended: Vec<Ended> = applied.iter().filter_map(ended).collect();
         let until = value.as_ref().map_or(stats.simulated_ns, |v| v.load_end);

@@ -10,6 +10,7 @@ mod setup;
 mod story;
 mod suspend;
 mod tally;
+mod upkeep;
 mod watch;
 mod watching;
 

@@ -4,7 +4,7 @@ use super::nemesis::Nemesis;
 use super::probe::Probe;
 use super::setup::OWN_CLIENTS;
 use super::watch::Watch;
-use super::{audit, liveness, load, watching};
+use super::{audit, liveness, load, upkeep, watching};
 use crate::format::Scenario;
 use crate::plan::{CrashPoint, Fired, Plan};
 use squall_checkers::replicas::Replica;
@@ -135,6 +135,10 @@ pub(super) async fn tell(world: World, script: Script) -> Ending {
             world.spawn(load::client(world.clone(), workload, seed, client, end))
         })
         .collect();
+    if scenario.workload.upkeep.clients() > 0 {
+        let upkeep = upkeep::upkeep(world.clone(), scenario.workload.clone(), end);
+        clients.push(world.spawn(upkeep));
+    }
     let (board, watching) = watching::spawn(&world, &scenario, seed, end);
     let first = scenario.workload.all_clients() + OWN_CLIENTS;
     clients.extend(

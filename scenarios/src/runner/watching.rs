@@ -1,17 +1,15 @@
 //! Clients that watch: some as restlessly as they can, some as a controller
-//! does that lists and then follows, and one that compacts what they lag behind.
+//! does that lists and then follows.
 
 mod controller;
 mod follow;
 mod watcher;
 
 use crate::format::Scenario;
-use squall_api::pb;
 use squall_checkers::watch::Cache;
-use squall_record::{Call, Outcome, Target, seconds};
+use squall_record::seconds;
 use squall_sim::world::{Running, World};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 /// What those who watch know of the run, and what it will know of them.
 #[derive(Clone, Default)]
@@ -80,37 +78,7 @@ pub(super) fn spawn(
         let controller = controller::Controller::new(world, workload, &board, next());
         tasks.push(world.spawn(controller.run()));
     }
-    if let Some(every) = workload.watch.compact_every {
-        let compactor = compact(world.clone(), board.clone(), next(), every.ns(), end);
-        tasks.push(world.spawn(compactor));
-    }
     (board, tasks)
-}
-
-/// Compacts, ever again, up to a revision that some watchers have not come to.
-async fn compact(world: World, board: Board, client: u32, every: u64, end: u64) {
-    const BEHIND: i64 = 5;
-    let mut target = world.client(client);
-    let (mut member, mut last) = (1, 0);
-    loop {
-        world.sleep(every).await;
-        if world.now() >= end {
-            return;
-        }
-        let revision = board.with(|state| state.newest) - BEHIND;
-        if revision <= last {
-            continue;
-        }
-        let call = Call::Compact(pb::CompactionRequest {
-            revision,
-            physical: false,
-        });
-        let limit = Duration::from_nanos(every);
-        match target.call(member, call, limit).await {
-            Outcome::Ok(_) => last = revision,
-            Outcome::Refused(_) | Outcome::Unknown(_) => member = member % world.members() + 1,
-        }
-    }
 }
 
 /// That somebody did not come to the goal in time.

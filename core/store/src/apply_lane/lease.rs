@@ -227,7 +227,7 @@ impl ApplyLane {
         }
     }
 
-    fn send(&self, to: u64, id: u64, body: Body, fx: &mut Effects) {
+    pub(super) fn send(&self, to: u64, id: u64, body: Body, fx: &mut Effects) {
         fx.push(Effect::Send(PeerFrame {
             cluster: self.cfg.cluster,
             from: self.cfg.id,
@@ -264,6 +264,11 @@ impl ApplyLane {
             }
             Some(Body::TimeLeft(resp)) => {
                 return self.answer_call(now, call, LeaseResponse::TimeToLive(resp), fx);
+            }
+            Some(Body::Hash(req)) => return self.answer_hash(from, call, req, fx),
+            Some(Body::Hashed(resp)) => {
+                self.heard_hash(now, from, call, &resp, fx);
+                return Ok(());
             }
             // Nothing that this member asks, or can answer.
             _ => return Ok(()),

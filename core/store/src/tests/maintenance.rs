@@ -262,3 +262,56 @@ fn leadership_is_handed_over_by_the_leader_to_a_voter() {
     assert_eq!(told, req);
     assert_eq!(answer.unwrap().header(), None, "as in etcd");
 }
+
+/// What the lane sends to other members.
+fn sent(effects: &[Effect]) -> Vec<squall_api::PeerFrame> {
+    let frame = |effect: &Effect| match effect {
+        Effect::Send(frame) => Some(frame.clone()),
+        _ => None,
+    };
+    effects.iter().filter_map(frame).collect()
+}
+
+#[test]
+fn a_member_whose_hash_differs_from_the_majoritys_is_named_in_an_alarm() {
+    use super::bench::SECOND;
+    let cfg = Config {
+        corrupt_check_interval: SECOND,
+        ..config()
+    };
+    let member = |value: &str| {
+        let disk: std::sync::Arc<dyn squall_api::Disk> = CrashDisk::default().shared();
+        let mut bench = Bench::open(&disk, cfg.clone()).unwrap();
+        bench.call(Request::Put(put("k", value))).unwrap();
+        bench
+    };
+    // At the same revision; one has another history.
+    let (mut leader, mut equal, mut other) = (member("v"), member("v"), member("w"));
+    let told = LaneMsg::Leader { term: 1, leader: 1 };
+    leader.step(Input::Lane(told)).unwrap();
+    let mut asked = Vec::new();
+    // The first time, there is no revision that was current a while before.
+    for _ in 0..2 {
+        leader.now.mono += SECOND;
+        asked = sent(&leader.step(Input::Deadline).unwrap());
+    }
+    assert_eq!(asked.iter().map(|f| f.to).collect::<Vec<_>>(), [2, 3]);
+    let mut raised = Vec::new();
+    for (from, bench) in [(2, &mut equal), (3, &mut other)] {
+        let mut frame = asked[from as usize - 2].clone();
+        frame.to = 1;
+        let effects = bench.step(Input::Peer(frame)).unwrap();
+        let mut answer = sent(&effects).remove(0);
+        (answer.from, answer.to) = (from, 1);
+        raised.extend(proposed(&leader.step(Input::Peer(answer.clone())).unwrap()));
+        // The network repeats it.
+        assert!(proposed(&leader.step(Input::Peer(answer)).unwrap()).is_empty());
+    }
+    let [raised] = raised.as_slice() else {
+        panic!("{raised:?}");
+    };
+    leader.commit(raised.clone()).unwrap();
+    let all = alarm(AlarmAction::Get, AlarmType::None, 0);
+    assert_eq!(alarms(&mut leader, all), [(3, AlarmType::Corrupt as i32)]);
+    assert_eq!(leader.say(Request::Put(put("k", "x"))), CORRUPT);
+}
