@@ -89,13 +89,15 @@ pub fn compare(
         let side = if tries % 2 == 0 { first } else { second };
         tries += 1;
         let run = traced(runner, side, window)?;
-        for other in &made {
-            if let Some(earlier) = earlier(&other.checkpoints, &run.checkpoints, window) {
-                // It comes and goes, and this time it came earlier.
-                window = earlier;
-                made.clear();
-                break;
-            }
+        let parted = made
+            .iter()
+            .find_map(|other| earlier(&other.checkpoints, &run.checkpoints, window));
+        if let Some(earlier) = parted {
+            // It comes and goes, and this time it came earlier. What was traced
+            // until now, this run too, was traced in another window.
+            window = earlier;
+            made.clear();
+            continue;
         }
         // The first side's version comes first, whichever was made first.
         for other in &made {
