@@ -114,6 +114,8 @@ bugs! {
         "each member salts and hashes a new password by itself";
     HashIgnoresTail K22 "hash-ignores-tail"
         "the hash of history leaves out what is not committed to the database yet";
+    HoldAfterExpiry C02 "hold-after-expiry"
+        "whose lease expired while it waited is told that it holds the lock, or leads";
     IgnoreFailedFsync W13 "ignore-failed-fsync"
         "a failed fsync of the log is tried again, and its success believed";
     IgnoreFullDisk W14 "ignore-full-disk"
@@ -148,6 +150,8 @@ bugs! {
         "leases expire by the wall clock";
     LeaseOutlivesBound R19 "lease-outlives-bound"
         "a leader reads under its lease for as long as it believes to lead, whatever its clock says";
+    LineByKey C23 "line-by-key"
+        "who waits for a lock stands in line by its lease's id, and not by when it came";
     LocalAlarm K26 "local-alarm"
         "a member without space raises the alarm for itself alone";
     LocalQuota K20 "local-quota"
@@ -166,6 +170,8 @@ bugs! {
         "a read that names the newest revision is refused, as if there were none yet";
     NoApplyGapLimit C18 "no-apply-gap-limit"
         "writes are accepted however much waits to be applied";
+    ObserveCandidates C26 "observe-candidates"
+        "an observer is told of every candidate, as if it led";
     OpenMaintenance A13 "open-maintenance"
         "calls of maintenance and membership need no root";
     OpenUnguarded W23 "open-unguarded"
@@ -194,6 +200,8 @@ bugs! {
         "a leader that is no voter any more does not step down";
     ReopenAfterFailedFsync W22 "reopen-after-failed-fsync"
         "after a failed fsync the next process goes on with the same files";
+    RelockWaits C03 "relock-waits"
+        "a lease that holds a lock and asks for it again waits for itself";
     RepeatForward R34 "repeat-forward"
         "a forwarded proposal that the network repeats is appended twice";
     RepeatWhenFull V06 "repeat-when-full"
@@ -256,6 +264,10 @@ bugs! {
         "the leader serves linearizable reads without confirming that it still leads";
     UnconfirmedTimeToLive L18 "unconfirmed-time-to-live"
         "what is left of a lease is told by a member that has not confirmed that it leads";
+    UnguardedProclaim C05 "unguarded-proclaim"
+        "who no longer leads may proclaim";
+    UnguardedResign C25 "unguarded-resign"
+        "to resign from an old term of office ends a new one, too";
     UnsavedAuthRevision A01 "unsaved-auth-revision"
         "a restarted member counts auth revisions from the first one again";
     UnsyncedHardState W11 "unsynced-hard-state"
@@ -272,6 +284,8 @@ bugs! {
         "logs are compared by their length alone when a vote is asked for";
     VoteShorterLog R04 "vote-shorter-log"
         "a vote is granted to a candidate whose log is behind";
+    WakeWithoutLooking C01 "wake-without-looking"
+        "who waits for a lock takes it when the one before is gone, whoever else is before that";
     WatchFromNowReplays V18 "watch-from-now-replays"
         "a watch without a revision is told all history";
     WatchOutlivesPermission A19 "watch-outlives-permission"

@@ -6,10 +6,20 @@ use raft_proto::eraftpb::{ConfChangeV2, ConfState, Entry, Snapshot};
 use std::io;
 use std::sync::Arc;
 
-/// Names one request of one member's life; the host picks it and sees it again
-/// in the reply.
+/// Names one request of one member's life; the host picks it, below
+/// [`ReqId::OWN`], and sees it again in the reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReqId(pub u64);
+
+impl ReqId {
+    /// From here on ids name what a member asks of itself: no host sees them.
+    pub const OWN: u64 = !0 << 48;
+
+    /// Whether a member asks this of itself.
+    pub const fn is_own(self) -> bool {
+        self.0 >= ReqId::OWN
+    }
+}
 
 /// Names a client connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -225,6 +235,13 @@ impl Effects {
     /// Takes all effects out, in order, as (nanoseconds into the step, effect).
     pub fn drain(&mut self) -> impl Iterator<Item = (u64, Effect)> + '_ {
         self.items.drain(..)
+    }
+
+    /// Takes out the effects of some kind, in order: those that a machine has on
+    /// itself.
+    pub fn take(&mut self, which: impl Fn(&Effect) -> bool) -> Vec<Effect> {
+        let taken = self.items.extract_if(.., |(_, effect)| which(effect));
+        taken.map(|(_, effect)| effect).collect()
     }
 
     /// Whether there is nothing to release.

@@ -5,6 +5,7 @@ mod auth;
 mod compaction;
 mod corruption;
 mod lease;
+mod line;
 mod maintenance;
 mod members;
 mod watch;
@@ -20,6 +21,7 @@ use crate::error::{Failed, Refusal};
 use crate::hash::hash_kv;
 use crate::leader_calls::Asker;
 use crate::lease::Lessor;
+use crate::line::Line;
 use crate::meta::Meta;
 use crate::mvcc::Mvcc;
 use crate::range::range;
@@ -103,6 +105,7 @@ pub struct ApplyLane {
     waiting: Waiting,
     reads: Reads,
     hub: Hub,
+    line: Line,
     /// Since when nobody is known to lead.
     leaderless_since: Option<u64>,
     /// The member was removed, and ends at this time: until then it tells
@@ -171,6 +174,7 @@ impl ApplyLane {
             waiting: Waiting::default(),
             reads: Reads::default(),
             hub: Hub::new(&env.cfg, env.bugs),
+            line: Line::default(),
             leaderless_since: Some(now.mono),
             scratch: Vec::new(),
             removed: meta.membership.was_removed(env.cfg.id).then_some(0),
@@ -316,9 +320,9 @@ impl ApplyLane {
                 return Ok(());
             }
             Request::Auth(req) => return self.auth_request(now, id, session, req, fx),
-            Request::Lock(_) | Request::Election(_) => {
-                reply(id, Err(Refusal::Unimplemented.status()), fx);
-                return Ok(());
+            Request::Lock(req) => return self.lock_request(now, id, session, meta, req, fx),
+            Request::Election(req) => {
+                return self.election_request(now, id, session, meta, req, fx);
             }
         };
         self.propose(now, id, session, command, fx);
@@ -386,7 +390,11 @@ impl ApplyLane {
         if data.len() > self.cfg.max_request_bytes {
             return self.answer(req, Err(Refusal::RequestTooLarge.status()), fx);
         }
-        fx.push(Effect::View(View::Proposed { req, proposal }));
+        let asker = self.line.asker(req);
+        fx.push(Effect::View(View::Proposed {
+            req: asker,
+            proposal,
+        }));
         fx.push(Effect::Lane(LaneMsg::Propose {
             id: proposal,
             data: data.into(),
@@ -562,6 +570,7 @@ impl ApplyLane {
             self.note_removal(now, fx);
         }
         self.publish(&changes, fx)?;
+        self.move_line(now, &changes, fx)?;
         if self.auth.epoch() != auth_epoch {
             self.recheck_watches(fx);
         }
@@ -689,6 +698,7 @@ impl ApplyLane {
         }
         self.note_removal(now, fx);
         self.recheck_watches(fx);
+        self.line_installed(now, fx)?;
         self.serve_reads(now, fx)?;
         self.serve_early(now, fx)
     }
@@ -800,6 +810,7 @@ impl ApplyLane {
             self.end_stream(req);
             reply(req, Err(Refusal::Stopped.status()), fx);
         }
+        fx.take(|effect| matches!(effect, Effect::Reply { id, .. } if id.is_own()));
         self.end_watches(fx);
         self.end_streams(&Refusal::Stopped.status(), fx);
         if self.uncommitted > 0 {
@@ -830,18 +841,23 @@ impl Machine for ApplyLane {
                 self.waiting.take(id);
                 self.hub.end(id);
                 self.end_stream(id);
+                self.give_up(now, id, fx)?;
             }
             Input::Message { id, req } => {
                 if let Some(req) = self.note_message(id, req) {
                     self.message(now, id, req, fx)?;
                 }
             }
-            Input::Taken { id, answers } => self.hub.taken(id, answers),
+            Input::Taken { id, answers } => {
+                self.hub.taken(id, answers);
+                self.observer_took(now, id, answers, fx)?;
+            }
             Input::Peer(frame) => self.forwarded(now, frame, fx)?,
             Input::Closed(session) => {
                 self.waiting.close(session);
                 self.hub.close(session);
                 self.leasing.streams.close(session);
+                self.close_line(now, session, fx)?;
             }
             Input::Unreachable(_) | Input::Synced { .. } => {
                 unreachable!("an input of the Raft lane was given to the apply lane: {input:?}")
@@ -851,6 +867,7 @@ impl Machine for ApplyLane {
             self.end_stream(req);
             reply(req, Err(Refusal::TimedOut.status()), fx);
         }
+        self.serve_line(now, fx)?;
         self.tend_leases(now, fx);
         self.ask(now, fx);
         self.serve_watches(now, fx)?;

@@ -22,6 +22,7 @@ mod hash;
 mod index;
 mod leader_calls;
 mod lease;
+mod line;
 mod membership;
 mod meta;
 mod mvcc;

@@ -18,7 +18,8 @@ pub(crate) struct Waiting {
 struct Request {
     session: SessionId,
     proposal: Option<u64>,
-    deadline: u64,
+    /// None for a call that waits for as long as its caller wants to.
+    deadline: Option<u64>,
 }
 
 impl Waiting {
@@ -34,7 +35,7 @@ impl Waiting {
         let request = Request {
             session,
             proposal,
-            deadline,
+            deadline: Some(deadline),
         };
         let before = self.requests.insert(id, request);
         assert!(before.is_none(), "{id:?} was given twice: {before:?}");
@@ -43,6 +44,17 @@ impl Waiting {
         if let Some(proposal) = proposal {
             self.proposals.insert(proposal, id);
         }
+    }
+
+    /// Lets a request wait for as long as its caller wants to.
+    pub(crate) fn hold(&mut self, id: ReqId, session: SessionId) {
+        let request = Request {
+            session,
+            proposal: None,
+            deadline: None,
+        };
+        let before = self.requests.insert(id, request);
+        assert!(before.is_none(), "{id:?} was given twice: {before:?}");
     }
 
     /// Whether anybody waits for an answer to this request.
@@ -90,7 +102,7 @@ impl Waiting {
             && self
                 .requests
                 .get(front)
-                .is_none_or(|r| r.deadline != *deadline)
+                .is_none_or(|r| r.deadline != Some(*deadline))
         {
             self.deadlines.pop_front();
         }
@@ -154,6 +166,9 @@ mod tests {
         assert_eq!(waiting.deadline(), Some(30));
         assert_eq!(waiting.take_expired(30), Some(ReqId(3)));
         assert_eq!(waiting.take_proposal(78), None);
+        waiting.hold(ReqId(4), session);
+        assert_eq!((waiting.deadline(), waiting.has(ReqId(4))), (None, true));
+        assert_eq!(waiting.take_any(), Some(ReqId(4)));
         assert_eq!((waiting.deadline(), waiting.take_any()), (None, None));
     }
 }

@@ -59,6 +59,9 @@ impl ApplyLane {
             for stream in self.hub.end_leaderless() {
                 end_stream(stream, Refusal::NoLeader.status(), fx);
             }
+            for id in self.line.observers(|observer| observer.meta.require_leader) {
+                self.end_observer(id, Refusal::NoLeader.status(), fx);
+            }
         }
         Ok(())
     }
@@ -79,7 +82,9 @@ impl ApplyLane {
     /// When streams that require a leader end, if there is none.
     fn leaderless_ends(&self) -> Option<u64> {
         let since = self.leaderless_since?;
-        if !self.hub.needs_leader() || self.bugs.has(Bug::WatchSurvivesMinority) {
+        if !self.hub.needs_leader() && !self.line.needs_leader()
+            || self.bugs.has(Bug::WatchSurvivesMinority)
+        {
             return None;
         }
         Some(since.saturating_add(LEADERLESS_TIMEOUTS * self.cfg.election_timeout))

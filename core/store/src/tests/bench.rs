@@ -103,6 +103,12 @@ impl Bench {
 
     /// Commits `data` as the next entry.
     pub(super) fn commit(&mut self, data: Bytes) -> Result<Vec<Effect>, Fatal> {
+        let committed = self.entry(data);
+        self.step(Input::Lane(committed))
+    }
+
+    /// The message that `data` is committed as the next entry.
+    pub(super) fn entry(&mut self, data: Bytes) -> LaneMsg {
         self.index += 1;
         self.log.push(data.clone());
         let entry = Entry {
@@ -111,7 +117,7 @@ impl Bench {
             data,
             ..Entry::default()
         };
-        self.step(Input::Lane(LaneMsg::Committed(vec![entry])))
+        LaneMsg::Committed(vec![entry])
     }
 
     /// Makes a call, with Raft agreeing at once.

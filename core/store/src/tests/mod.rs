@@ -11,6 +11,7 @@ mod dump;
 mod golden;
 mod lane;
 mod lease;
+mod line;
 mod maintenance;
 mod members;
 mod model;
