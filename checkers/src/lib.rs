@@ -11,6 +11,7 @@ mod formats;
 pub mod generate;
 mod generic;
 pub mod lease;
+pub mod line;
 pub mod linearizable;
 pub mod monotonic;
 pub mod raft;

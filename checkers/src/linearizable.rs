@@ -13,7 +13,7 @@ use crate::store::anchored::{self, Decision};
 use crate::store::keys::Keys;
 use crate::store::timeline::{Timeline, is_kv, may_write};
 use crate::store::violation::Violation;
-use crate::store::{applied, complete, core, explain, kernel, leases};
+use crate::store::{applied, complete, core, explain, kernel, leases, lines};
 use serde::{Deserialize, Serialize};
 use squall_record::{Op, Outcome, Reason, Verdict};
 
@@ -91,14 +91,16 @@ pub const GUARANTEE: &str =
 /// and so are refused ones, which had no effect.
 pub fn check(history: &[Op], applied: Option<&[Applied]>, budget: Budget) -> Report {
     let mut steps = budget.steps;
-    let told = leases::told(history, applied);
+    let lines = lines::told(history, applied);
+    let mut told = leases::told(&lines.history, lines.applied.as_deref());
+    told.added += lines.added;
     let mut report = decide(&told.history, told.applied.as_deref(), budget, &mut steps);
     report.steps = budget.steps - steps;
-    report.judged -= told.expiries.min(report.judged);
-    report.unknown -= told.expiries.min(report.unknown);
+    report.judged -= told.added.min(report.judged);
+    report.unknown -= told.added.min(report.unknown);
     if let Verdict::Pass { judged, unknown } = &mut report.verdict {
-        *judged -= told.expiries.min(*judged);
-        *unknown -= told.expiries.min(*unknown);
+        *judged -= told.added.min(*judged);
+        *unknown -= told.added.min(*unknown);
     }
     if let Some(applied) = applied {
         let (yes, no) = count_unknown(history, applied);

@@ -10,7 +10,7 @@ mod by_watch;
 #[cfg(test)]
 mod tests;
 mod told;
-mod truth;
+pub(crate) mod truth;
 
 use crate::linearizable::Applied;
 use bytes::Bytes;

@@ -140,6 +140,7 @@ fn counts(out: &mut String, totals: &Totals, width: usize) {
         faults: _,
         stops,
         suspended: _,
+        unsafe_holds,
     } = totals.all().stats;
     let line = |out: &mut String, name: &str, text: String| {
         wrap(out, &format!("  {name:<9} "), &text, width);
@@ -165,6 +166,13 @@ fn counts(out: &mut String, totals: &Totals, width: usize) {
             count(ops_unknown),
         ),
     );
+    if unsafe_holds > 0 {
+        let text = format!(
+            "{} given while another client still believed to hold it: unsafe without fencing",
+            plural(unsafe_holds, "lock")
+        );
+        line(out, "locks", text);
+    }
     if messages_heard > 0 {
         let text = format!("{} heard by clients", plural(messages_heard, "message"));
         line(out, "streams", text);

@@ -25,8 +25,8 @@ pub use fault::{
     Latency, LinkSpec, Moment, Partition, Region, Repeat, Way,
 };
 pub use scenario::{
-    After, CheckSpec, ClockConfig, ClusterConfig, Damage, DiskConfig, Expect, Keys, LinkConfig,
-    Mix, SCHEMA, Scenario, Sessions, Skew, Upkeep, WatchLoad, Workload,
+    After, CheckSpec, ClockConfig, ClusterConfig, Damage, DiskConfig, Elections, Expect, Keys,
+    LinkConfig, Locks, Mix, SCHEMA, Scenario, Sessions, Skew, Upkeep, WatchLoad, Workload,
 };
 pub use selector::Selector;
 pub use units::{Between, Duration, Ratio, SignedDuration, Size};

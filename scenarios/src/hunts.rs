@@ -70,12 +70,12 @@ pub const fn scenarios(bug: Bug) -> &'static [&'static str] {
         | Bug::LeaseByWallClock
         | Bug::RevokeWhenDeposed
         | Bug::ShortLease => &["leases-and-clocks"],
-        Bug::HoldAfterExpiry
-        | Bug::LineByKey
-        | Bug::ObserveCandidates
-        | Bug::UnguardedProclaim
-        | Bug::UnguardedResign
-        | Bug::WakeWithoutLooking => &[],
+        Bug::HoldAfterExpiry | Bug::LineByKey | Bug::WakeWithoutLooking => {
+            &["locks-and-pauses", "elections-and-crashes"]
+        }
+        Bug::ObserveCandidates | Bug::UnguardedProclaim | Bug::UnguardedResign => {
+            &["elections-and-crashes"]
+        }
         // Who waits for itself gives up after a while, as anybody may: the store's
         // own tests find it.
         Bug::RelockWaits => &[],

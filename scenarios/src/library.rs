@@ -49,6 +49,8 @@ const LIBRARY: &[(&str, &str)] = library![
     "read-leases",
     "leases-and-crashes",
     "leases-and-clocks",
+    "locks-and-pauses",
+    "elections-and-crashes",
     "lying-disks",
     "wiped-member",
     "figure-eight",

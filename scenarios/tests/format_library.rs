@@ -53,12 +53,14 @@ fn every_scenario_asks_for_enough_to_judge() {
     // These have a load of their own: one is made anew for each operation of its
     // disks, one is about a single disk, one reads a few keys under leases, two
     // take their time over what is cut or far away, two are about watches, and
-    // two wait for leases to end.
-    const OWN_LOAD: [&str; 9] = [
+    // four wait for leases to end.
+    const OWN_LOAD: [&str; 11] = [
         "crash-points",
+        "elections-and-crashes",
         "failed-syncs-then-power-loss",
         "leases-and-clocks",
         "leases-and-crashes",
+        "locks-and-pauses",
         "partial-partition",
         "read-leases",
         "watches-and-compaction",

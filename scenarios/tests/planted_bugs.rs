@@ -22,6 +22,12 @@ const CONSEQUENCES: &[&str] = &[
     "raft.acks_kept",
     "raft.commits_durable",
     "raft.log_matching",
+    "election.in_office",
+    "election.observed",
+    "election.one_leader",
+    "election.proclaimed",
+    "lock.exclusive",
+    "lock.in_line",
     "lease.not_early",
     "lease.not_late",
     "lease.answers",
@@ -132,6 +138,7 @@ hunts! {
     forget_tombstones ForgetTombstones;
     forget_vote ForgetVote;
     hash_ignores_tail HashIgnoresTail;
+    hold_after_expiry HoldAfterExpiry;
     ignore_failed_fsync IgnoreFailedFsync;
     ignore_full_disk IgnoreFullDisk;
     ignore_prev_term IgnorePrevTerm;
@@ -145,10 +152,12 @@ hunts! {
     key_watched_as_range KeyWatchedAsRange;
     lease_by_wall_clock LeaseByWallClock;
     lease_outlives_bound LeaseOutlivesBound;
+    line_by_key LineByKey;
     lose_attachments LoseAttachments;
     lose_negative_leases LoseNegativeLeases;
     missing_key_has_value MissingKeyHasValue;
     newest_is_future NewestIsFuture;
+    observe_candidates ObserveCandidates;
     prev_is_new PrevIsNew;
     prev_kv_is_new PrevKvIsNew;
     progress_while_behind ProgressWhileBehind;
@@ -175,10 +184,13 @@ hunts! {
     txn_reads_before TxnReadsBefore;
     txn_splits_revisions TxnSplitsRevisions;
     unconfirmed_read UnconfirmedRead;
+    unguarded_proclaim UnguardedProclaim;
+    unguarded_resign UnguardedResign;
     unsynced_hard_state UnsyncedHardState;
     version_outlives_key VersionOutlivesKey;
     vote_ignores_term VoteIgnoresTerm;
     vote_shorter_log VoteShorterLog;
+    wake_without_looking WakeWithoutLooking;
     watch_from_now_replays WatchFromNowReplays;
     zero_end_is_empty ZeroEndIsEmpty;
 }

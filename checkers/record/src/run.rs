@@ -125,6 +125,10 @@ pub struct Stats {
     pub stops: u64,
     /// Checks that were suspended.
     pub suspended: u64,
+    /// Times that a client was given a lock which another one still believed to
+    /// hold, its lease having ended unknown to it: unsafe use where what a lock
+    /// protects is not fenced, and no bug of the store.
+    pub unsafe_holds: u64,
 }
 
 impl Stats {
@@ -152,6 +156,7 @@ impl Stats {
             faults,
             stops,
             suspended,
+            unsafe_holds,
         } = other;
         self.simulated_ns += simulated_ns;
         self.events += events;
@@ -172,6 +177,7 @@ impl Stats {
         self.syncs += syncs;
         self.stops += stops;
         self.suspended += suspended;
+        self.unsafe_holds += unsafe_holds;
         for (kind, count) in faults {
             let sum = self.faults.entry(kind.clone()).or_default();
             sum.set_in += count.set_in;

@@ -29,7 +29,7 @@ pub(crate) struct Told<'a> {
     pub(crate) history: Cow<'a, [Op]>,
     pub(crate) applied: Option<Cow<'a, [Applied]>>,
     /// Operations that nobody called.
-    pub(crate) expiries: u64,
+    pub(crate) added: u64,
 }
 
 /// Tells a history and what its host saw in terms of keys.
@@ -39,7 +39,7 @@ pub(crate) fn told<'a>(history: &'a [Op], applied: Option<&'a [Applied]>) -> Tol
         return Told {
             history: Cow::Borrowed(history),
             applied: applied.map(Cow::Borrowed),
-            expiries: 0,
+            added: 0,
         };
     }
     let mut ops = history.to_vec();
@@ -84,7 +84,7 @@ pub(crate) fn told<'a>(history: &'a [Op], applied: Option<&'a [Applied]>) -> Tol
     Told {
         history: Cow::Owned(ops),
         applied,
-        expiries: count,
+        added: count,
     }
 }
 

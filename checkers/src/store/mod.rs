@@ -11,6 +11,7 @@ pub(crate) mod facts;
 pub(crate) mod kernel;
 pub(crate) mod keys;
 pub(crate) mod leases;
+pub(crate) mod lines;
 pub(crate) mod model;
 pub(crate) mod mvcc;
 pub(crate) mod timeline;

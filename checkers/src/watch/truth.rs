@@ -38,6 +38,10 @@ impl<'a> Truth<'a> {
         let by_id: BTreeMap<u64, &Op> = history.iter().map(|op| (op.id, op)).collect();
         for entry in applied {
             let before = state.revision();
+            // Refused, or of no effect: nothing was changed.
+            if entry.revision == before {
+                continue;
+            }
             let Some(op) = entry.op.and_then(|op| by_id.get(&op)) else {
                 break;
             };
@@ -45,9 +49,6 @@ impl<'a> Truth<'a> {
             let _ = state.answer(&op.call);
             if state.revision() != entry.revision {
                 break;
-            }
-            if entry.revision == before {
-                continue;
             }
             let mut events = Vec::new();
             state.written_at(entry.revision, |kv| {

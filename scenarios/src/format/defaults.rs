@@ -1,8 +1,9 @@
 //! What a scenario means by what it leaves out.
 
 use super::{
-    Between, ClockConfig, ClusterConfig, Damage, DiskConfig, Duration, Keys, Latency, LinkConfig,
-    Mix, Ratio, Sessions, SignedDuration, Size, Skew, Upkeep, WatchLoad, Workload,
+    Between, ClockConfig, ClusterConfig, Damage, DiskConfig, Duration, Elections, Keys, Latency,
+    LinkConfig, Locks, Mix, Ratio, Sessions, SignedDuration, Size, Skew, Upkeep, WatchLoad,
+    Workload,
 };
 
 impl Default for ClusterConfig {
@@ -94,6 +95,8 @@ impl Default for Workload {
                 varied: 0,
             },
             sessions: Sessions::default(),
+            locks: Locks::default(),
+            elections: Elections::default(),
             value_size: Between {
                 min: Size::from_bytes(8),
                 max: Size::from_bytes(32),
@@ -115,6 +118,29 @@ impl Default for Sessions {
                 min: Duration::from_ms(2_000),
                 max: Duration::from_ms(4_000),
             },
+        }
+    }
+}
+
+impl Default for Locks {
+    /// None; if there are any, they share two locks, and half of them are careful.
+    fn default() -> Locks {
+        Locks {
+            count: 0,
+            names: 2,
+            fenced: Ratio::new(0.5).expect("a half is a share"),
+            ttl: Sessions::default().ttl,
+        }
+    }
+}
+
+impl Default for Elections {
+    /// None.
+    fn default() -> Elections {
+        Elections {
+            candidates: 0,
+            observers: 0,
+            ttl: Sessions::default().ttl,
         }
     }
 }

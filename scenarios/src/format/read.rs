@@ -3,8 +3,9 @@
 use super::document::{Document, Entry, Node, Problem, Value};
 use super::fields::{Fields, Read, unknown, wrong_kind};
 use super::{
-    After, CheckSpec, ClockConfig, ClusterConfig, Damage, DiskConfig, Expect, Fault, Keys,
-    LinkConfig, Mix, Ratio, SCHEMA, Scenario, Sessions, Skew, Upkeep, WatchLoad, Workload, fault,
+    After, CheckSpec, ClockConfig, ClusterConfig, Damage, DiskConfig, Elections, Expect, Fault,
+    Keys, LinkConfig, Locks, Mix, Ratio, SCHEMA, Scenario, Sessions, Skew, Upkeep, WatchLoad,
+    Workload, fault,
 };
 
 /// Reads everything, and says everything that is wrong.
@@ -220,6 +221,8 @@ fn workload(entry: Option<&Entry>) -> Result<Workload, Problem> {
         "keys",
         "mix",
         "sessions",
+        "locks",
+        "elections",
         "value_size",
         "client_timeout",
         "run_for",
@@ -237,6 +240,8 @@ fn workload(entry: Option<&Entry>) -> Result<Workload, Problem> {
         keys: fields.or("keys", default.keys)?,
         mix: fields.or("mix", default.mix)?,
         sessions: fields.or("sessions", default.sessions)?,
+        locks: fields.or("locks", default.locks)?,
+        elections: fields.or("elections", default.elections)?,
         value_size: fields.or("value_size", default.value_size)?,
         client_timeout: fields.or("client_timeout", default.client_timeout)?,
         run_for: fields.or("run_for", default.run_for)?,
@@ -274,6 +279,33 @@ impl Read for Sessions {
         let default = Sessions::default();
         Ok(Sessions {
             count: fields.or("count", default.count)?,
+            ttl: fields.or("ttl", default.ttl)?,
+        })
+    }
+}
+
+impl Read for Locks {
+    fn read(node: &Node) -> Result<Locks, Problem> {
+        let keys = &["count", "names", "fenced", "ttl"];
+        let fields = Fields::open(node, "`workload.locks`", keys)?;
+        let default = Locks::default();
+        Ok(Locks {
+            count: fields.or("count", default.count)?,
+            names: fields.or("names", default.names)?,
+            fenced: fields.or("fenced", default.fenced)?,
+            ttl: fields.or("ttl", default.ttl)?,
+        })
+    }
+}
+
+impl Read for Elections {
+    fn read(node: &Node) -> Result<Elections, Problem> {
+        let keys = &["candidates", "observers", "ttl"];
+        let fields = Fields::open(node, "`workload.elections`", keys)?;
+        let default = Elections::default();
+        Ok(Elections {
+            candidates: fields.or("candidates", default.candidates)?,
+            observers: fields.or("observers", default.observers)?,
             ttl: fields.or("ttl", default.ttl)?,
         })
     }

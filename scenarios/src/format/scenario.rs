@@ -165,6 +165,10 @@ pub struct Workload {
     pub mix: Mix,
     /// Who else is there: clients that hold leases.
     pub sessions: Sessions,
+    /// Clients that hold locks.
+    pub locks: Locks,
+    /// Clients that want to lead.
+    pub elections: Elections,
     /// The length of a value.
     pub value_size: Between<Size>,
     /// How long a client waits for an answer before it gives up.
@@ -186,6 +190,17 @@ impl Workload {
     /// The number of the operator, if there is one.
     pub fn operator(&self) -> u32 {
         self.clients
+    }
+
+    /// How many clients own leases: sessions, and those that hold locks, stand for
+    /// election, or observe.
+    pub fn owners(&self) -> u32 {
+        let Elections {
+            candidates,
+            observers,
+            ..
+        } = self.elections;
+        self.sessions.count + self.locks.count + candidates + observers
     }
 
     /// How many clients there are, those that watch and the operator included.
@@ -233,6 +248,31 @@ pub struct Sessions {
     /// How many.
     pub count: u32,
     /// The TTLs that they ask for, rounded up to seconds.
+    pub ttl: Between<Duration>,
+}
+
+/// `workload.locks`: clients that hold locks, besides the others.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Locks {
+    /// How many.
+    pub count: u32,
+    /// How many locks they share.
+    pub names: u32,
+    /// The share of leases whose owner writes what a lock protects only in the
+    /// lock's name.
+    pub fenced: Ratio,
+    /// The TTLs of their leases, rounded up to seconds.
+    pub ttl: Between<Duration>,
+}
+
+/// `workload.elections`: clients that want to lead, besides the others.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Elections {
+    /// How many.
+    pub candidates: u32,
+    /// How many want to know who does.
+    pub observers: u32,
+    /// The TTLs of the candidates' leases, rounded up to seconds.
     pub ttl: Between<Duration>,
 }
 

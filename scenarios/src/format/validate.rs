@@ -182,10 +182,27 @@ impl Checker<'_> {
             );
             self.wrong(&sessions("count"), message, "expected 0 to 1000");
         }
-        let Between { min, max } = workload.sessions.ttl;
-        if min.ns() == 0 || max.ns() > 3_600_000_000_000 {
-            let message = format!("a lease of {} does not fit a run", workload.sessions.ttl);
-            self.wrong(&sessions("ttl"), message, "expected 1s to 1h");
+        let locks = [Step::Key("workload"), Step::Key("locks")];
+        let crowd = u64::from(workload.locks.count)
+            + u64::from(workload.elections.candidates)
+            + u64::from(workload.elections.observers);
+        if crowd > 1_000 || workload.locks.names == 0 {
+            let message = format!(
+                "a workload cannot have {crowd} clients for {} locks and an election",
+                workload.locks.names
+            );
+            self.wrong(&locks, message, "expected up to 1000 clients, and a lock");
+        }
+        for (owners, ttl) in [
+            ("sessions", workload.sessions.ttl),
+            ("locks", workload.locks.ttl),
+            ("elections", workload.elections.ttl),
+        ] {
+            if ttl.min.ns() == 0 || ttl.max.ns() > 3_600_000_000_000 {
+                let at = [Step::Key("workload"), Step::Key(owners), Step::Key("ttl")];
+                let message = format!("a lease of {ttl} does not fit a run");
+                self.wrong(&at, message, "expected 1s to 1h");
+            }
         }
         if workload.value_size.max.bytes() > 1 << 20 {
             let message = format!(

@@ -108,6 +108,25 @@ fn write_workload(out: &mut String, scenario: &Scenario) -> fmt::Result {
         "sessions = {{ count = {}, ttl = \"{}\" }}",
         workload.sessions.count, workload.sessions.ttl
     )?;
+    let locks = &workload.locks;
+    if *locks != super::Locks::default() {
+        writeln!(
+            out,
+            "locks = {{ count = {}, names = {}, fenced = {:?}, ttl = \"{}\" }}",
+            locks.count,
+            locks.names,
+            locks.fenced.get(),
+            locks.ttl
+        )?;
+    }
+    let elections = &workload.elections;
+    if *elections != super::Elections::default() {
+        writeln!(
+            out,
+            "elections = {{ candidates = {}, observers = {}, ttl = \"{}\" }}",
+            elections.candidates, elections.observers, elections.ttl
+        )?;
+    }
     writeln!(out, "value_size = \"{}\"", workload.value_size)?;
     writeln!(out, "client_timeout = \"{}\"", workload.client_timeout)?;
     writeln!(out, "run_for = \"{}\"", workload.run_for)?;

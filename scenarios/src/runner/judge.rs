@@ -13,10 +13,10 @@ use squall_api::{Bug, Bugs, pb};
 use squall_checkers::lease::{self, Ended};
 use squall_checkers::linearizable::{self, Applied, Budget};
 use squall_checkers::{alarms, compaction};
-use squall_checkers::{durability, monotonic, recovery, replicas, watch};
+use squall_checkers::{durability, line, monotonic, recovery, replicas, watch};
 use squall_record::{
-    Call, Check, Event, Fact, Kind, Op, Outcome, Reason, Ret, Run, Stats, Stop, Summary, Verdict,
-    Witness, seconds,
+    Call, Check, Event, Fact, Kind, Op, Outcome, Reason, Ret, Run, Stats, Stop, Stream, Summary,
+    Verdict, Witness, seconds,
 };
 use squall_sim::world::{AppliedEntry, Simulated};
 use std::collections::{BTreeMap, BTreeSet};
@@ -71,6 +71,8 @@ pub(super) fn judge(evidence: Evidence<'_>) -> Run {
         })
         .collect();
 
+    let is_watch = |stream: &&Stream| matches!(stream.said[0].message, Call::Watch(_));
+    let watched: Vec<Stream> = streams.iter().filter(is_watch).cloned().collect();
     let suspension = observer.suspension();
     let mut checks = Vec::new();
     for spec in &scenario.checks {
@@ -96,10 +98,10 @@ pub(super) fn judge(evidence: Evidence<'_>) -> Run {
                 checks.push(at_the_end("replicas", &value, replicas::check));
             }
             // Where nobody watches there is nothing to judge.
-            CheckSpec::Watch if streams.is_empty() => {}
+            CheckSpec::Watch if watched.is_empty() => {}
             CheckSpec::Watch => {
                 let caches = value.as_ref().map_or(&[][..], |ending| &ending.caches);
-                checks.extend(watch::check(&streams, caches, &history, Some(&orders)));
+                checks.extend(watch::check(&watched, caches, &history, Some(&orders)));
                 checks.push(told_in_time(&value, stats.simulated_ns));
             }
         }
@@ -113,8 +115,13 @@ pub(super) fn judge(evidence: Evidence<'_>) -> Run {
         let differ = checks.iter().any(differ);
         checks.push(alarms::check(&history, quota, differ));
     }
-    if scenario.workload.sessions.count > 0 {
-        let ended: Vec<Ended> = applied.iter().filter_map(ended).collect();
+    let ended: Vec<Ended> = applied.iter().filter_map(ended).collect();
+    let workload = &scenario.workload;
+    if workload.locks.count + workload.elections.candidates > 0 {
+        checks.extend(line::check(&history, &streams, Some(&orders), &ended));
+        stats.unsafe_holds = line::both_believe(&history, &ended);
+    }
+    if workload.owners() > 0 {
         let until = value.as_ref().map_or(stats.simulated_ns, |v| v.load_end);
         let terms = lease_terms(scenario);
         checks.extend(lease::check(&history, &events, &ended, terms, until));

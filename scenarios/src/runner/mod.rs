@@ -1,6 +1,7 @@
 //! One run: a pure function of scenario, seed and build.
 
 mod audit;
+mod holding;
 mod judge;
 mod liveness;
 mod load;

@@ -56,7 +56,7 @@ pub(super) fn world(
             reorder: false,
         },
         step_cost: 0,
-        clients: scenario.workload.all_clients() + OWN_CLIENTS + scenario.workload.sessions.count,
+        clients: scenario.workload.all_clients() + OWN_CLIENTS + scenario.workload.owners(),
         bugs: options.bugs,
         keep: if options.record {
             Keep::Everything

@@ -4,7 +4,7 @@ use super::nemesis::Nemesis;
 use super::probe::Probe;
 use super::setup::OWN_CLIENTS;
 use super::watch::Watch;
-use super::{audit, liveness, load, upkeep, watching};
+use super::{audit, holding, liveness, load, upkeep, watching};
 use crate::format::Scenario;
 use crate::plan::{CrashPoint, Fired, Plan};
 use squall_checkers::replicas::Replica;
@@ -147,6 +147,8 @@ pub(super) async fn tell(world: World, script: Script) -> Ending {
             world.spawn(load::session(world.clone(), workload, seed, client, end))
         }),
     );
+    let holders = first + scenario.workload.sessions.count;
+    clients.extend(holding::spawn(&world, &scenario, seed, holders, end));
     world.sleep_until(end).await;
     for client in clients {
         world.join(client).await;

@@ -6,7 +6,7 @@ use super::process::Lane;
 use super::queue::Due;
 use super::streams::number_of_stream;
 use squall_api::{Code, Input, Metadata, ReqId, Request, Response, SessionId, Status};
-use squall_record::{Outcome, PartKind};
+use squall_record::{Outcome, PartKind, Why};
 
 pub(crate) fn connection_refused() -> Status {
     Status::new(Code::Unavailable, "connection refused")
@@ -18,7 +18,7 @@ impl Inner {
     pub(crate) fn keep_from_client(&mut self, due: Due) -> Option<Due> {
         let (call, to_member) = match &due {
             Due::Call { op, .. } => (*op, true),
-            Due::Message { stream, .. } | Due::Taken { stream } | Due::Cancel { stream } => {
+            Due::Message { stream, .. } | Due::Taken { stream } | Due::Cancel { call: stream } => {
                 (*stream, true)
             }
             Due::Answer { op, .. } | Due::Broken { op, .. } => (*op, false),
@@ -159,6 +159,38 @@ impl Inner {
         self.recorder.returned(self.now, op, cause, outcome);
         if let Some(task) = task {
             self.wake(task);
+        }
+    }
+
+    /// The client waits no longer for an outcome. Of calls that may wait for ever
+    /// it tells the member so; others time out there by themselves.
+    pub(crate) fn give_up(&mut self, op: u64, why: Why) {
+        let was_open = !self.waiting[op as usize].done;
+        self.settle(op, None, Outcome::Unknown(why));
+        let call = &self.recorder.history[op as usize].call;
+        let conn = self.waiting[op as usize].conn;
+        if was_open
+            && matches!(call, Request::Lock(_) | Request::Election(_))
+            && self.conns.is_open(conn)
+        {
+            let at = self.reaches_member(conn);
+            self.queue.push(at, Due::Cancel { call: op });
+        }
+    }
+
+    /// The client's word that it gave up a call reaches the member.
+    pub(crate) fn cancel_arrives(&mut self, call: u64) {
+        let conn = match number_of_stream(call) {
+            Some(stream) => self.streams[stream].conn,
+            None => self.waiting[call as usize].conn,
+        };
+        if !self.conns.is_open(conn) {
+            return;
+        }
+        let (_, _, node) = self.conn(conn);
+        if self.node(node).up {
+            self.conns.answered(conn, call);
+            self.give(node, Lane::Apply, Input::Cancel(ReqId(call)), None);
         }
     }
 

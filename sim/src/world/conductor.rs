@@ -178,7 +178,7 @@ impl Inner {
             }
             Due::Message { stream, req } => self.message_arrives(stream, *req),
             Due::Taken { stream } => self.taken_arrives(stream),
-            Due::Cancel { stream } => self.cancel_arrives(stream),
+            Due::Cancel { call } => self.cancel_arrives(call),
             Due::StreamAnswer {
                 stream,
                 cause,
@@ -195,7 +195,7 @@ impl Inner {
                 };
                 self.settle(op, None, outcome);
             }
-            Due::GiveUp { op, why } => self.settle(op, None, Outcome::Unknown(why)),
+            Due::GiveUp { op, why } => self.give_up(op, why),
             Due::Crash { node, how } => return self.goes(node, Gone::Killed(how)),
             Due::Wipe { node } => return self.goes(node, Gone::Wiped),
             Due::Exit {

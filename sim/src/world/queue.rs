@@ -57,7 +57,7 @@ pub(crate) enum Due {
     /// The member's machine learns that the client took an answer of a stream.
     Taken { stream: u64 },
     /// The member learns that the client wants no more of a stream.
-    Cancel { stream: u64 },
+    Cancel { call: u64 },
     /// An answer on a stream reaches the client's machine.
     StreamAnswer {
         stream: u64,

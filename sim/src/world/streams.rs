@@ -31,7 +31,7 @@ pub(crate) struct StreamState {
     pub(crate) meta: Metadata,
     /// The event that it began with.
     pub(crate) opened: u64,
-    conn: u64,
+    pub(super) conn: u64,
     /// What the client has not taken yet.
     inbox: VecDeque<Item>,
     /// The task that waits for something to take.
@@ -114,7 +114,7 @@ impl SimStream {
         let stream = self.stream;
         if !inner.stream(stream).ended {
             inner.end_stream(stream, WhyEnded::Closed);
-            inner.send_on_stream(stream, Due::Cancel { stream });
+            inner.send_on_stream(stream, Due::Cancel { call: stream });
         }
     }
 }
@@ -216,14 +216,6 @@ impl Inner {
                 answers: 1,
             };
             self.give(node, Lane::Apply, input, None);
-        }
-    }
-
-    pub(crate) fn cancel_arrives(&mut self, stream: u64) {
-        if let Some(node) = self.served_by(stream) {
-            let conn = self.stream(stream).conn;
-            self.conns.answered(conn, stream);
-            self.give(node, Lane::Apply, Input::Cancel(ReqId(stream)), None);
         }
     }
 
