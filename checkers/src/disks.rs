@@ -11,9 +11,10 @@
 
 use crate::raft::shadow::Shadow;
 use squall_api::eraftpb::{Message, MessageType};
-use squall_api::{EntryId, RaftView, Role, SyncId};
+use squall_api::{EntryId, MembersView, RaftView, Role, SyncId};
 use squall_record::{Check, Fact, Reason, Verdict, Witness, seconds};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The check's name: [`Disks::sent`].
 pub const VOTES_DURABLE: &str = "raft.votes_durable";
@@ -28,7 +29,8 @@ const COMMITS_GUARANTEE: &str = "what a leader holds committed is on a quorum of
 /// Costs O(changes) a view and a sync, and O(voters) a commit.
 #[derive(Debug)]
 pub struct Disks {
-    voters: BTreeSet<u64>,
+    /// Who decides, for members that do not tell.
+    first: Arc<MembersView>,
     members: BTreeMap<u64, Member>,
     votes: Judged,
     commits: Judged,
@@ -53,6 +55,8 @@ struct Member {
     syncs: BTreeMap<SyncId, u64>,
     /// The highest commit index that was judged, of which term.
     judged: (u64, u64),
+    /// Its configuration, if it told.
+    config: Option<Arc<MembersView>>,
 }
 
 #[derive(Debug, Clone)]
@@ -119,10 +123,10 @@ impl Member {
 }
 
 impl Disks {
-    /// A cluster of `voters`, all of whose disks are empty.
-    pub fn new(voters: impl IntoIterator<Item = u64>) -> Disks {
+    /// A cluster of these `first` members, all of whose disks are empty.
+    pub fn new(first: MembersView) -> Disks {
         Disks {
-            voters: voters.into_iter().collect(),
+            first: Arc::new(first),
             members: BTreeMap::new(),
             votes: Judged::default(),
             commits: Judged::default(),
@@ -181,6 +185,7 @@ impl Disks {
         member.changes.clear();
         member.syncs.clear();
         member.judged = (0, 0);
+        member.config = None;
     }
 
     /// `node`'s disk was replaced by an empty one.
@@ -228,9 +233,13 @@ impl Disks {
     }
 
     /// `node` shows itself at true time `t`: if it leads, what it holds
-    /// committed must be on a quorum of disks.
+    /// committed must be on a quorum of disks, by the configuration that it has;
+    /// while a joint change is under way, on one of either kind.
     pub fn shown(&mut self, t: u64, node: u64, view: &RaftView) -> Result<(), Box<Witness>> {
         let member = self.members.entry(node).or_default();
+        if let Some(config) = &view.members {
+            member.config = Some(config.clone());
+        }
         let (term, commit) = member.judged;
         if view.role != Role::Leader || (term == view.term && view.commit <= commit) {
             return Ok(());
@@ -244,18 +253,20 @@ impl Disks {
         let entry = member.written.as_ref().and_then(|w| w.log.get(index));
         let Some(entry) = entry else { return Ok(()) };
         self.commits.count += 1;
-        let has = |id: &u64| self.members.get(id).is_some_and(|m| m.has(index, entry));
-        let holders: Vec<u64> = self.voters.iter().copied().filter(has).collect();
-        if holders.len() > self.voters.len() / 2 {
+        let config = member.config.clone().unwrap_or_else(|| self.first.clone());
+        let has = |id: u64| self.members.get(&id).is_some_and(|m| m.has(index, entry));
+        if config.is_quorum(has) {
             return Ok(());
         }
+        let voters = config.voters.union(&config.outgoing).copied();
+        let (holders, others): (Vec<u64>, Vec<u64>) = voters.partition(|id| has(*id));
+        let voters = holders.len() + others.len();
         let names: Vec<String> = holders.iter().map(|id| format!("n{id}")).collect();
         let on = match names.as_slice() {
             [] => "on no disk".to_owned(),
             [one] => format!("only on the disk of {one}"),
             more => format!("only on the disks of {}", more.join(" and ")),
         };
-        let voters = self.voters.len();
         self.commits.found(Witness {
             guarantee: COMMITS_GUARANTEE.into(),
             sentence: format!(

@@ -10,16 +10,19 @@
 mod canonical;
 mod entries;
 mod found;
+mod members;
 pub(crate) mod shadow;
 
 use canonical::{Canonical, Source};
 use entries::Entries;
 use found::Found;
+use members::{Configurations, Grants, judge_changes};
 use shadow::Shadow;
 use squall_api::eraftpb::{Message, MessageType};
-use squall_api::{ApplyView, EntryId, LogChange, RaftView, Role, View};
+use squall_api::{ApplyView, EntryId, LogChange, MembersView, RaftView, Role, View};
 use squall_record::{Check, Reason, Verdict, Witness};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// What is checked, one [`Check`] each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,11 +43,19 @@ pub enum Invariant {
     VoteOnce,
     /// What a member acknowledged is in its log, also over restarts.
     AcksKept,
+    /// Whoever leads is a voter, and was elected by a quorum of the voters.
+    ElectedByQuorum,
+    /// Members that have applied the same changes have the same configuration,
+    /// also over restarts and snapshots.
+    SameMembers,
+    /// A change of members follows when the one before is committed, and so is
+    /// an entry of the leader's own term.
+    OneChange,
 }
 
 impl Invariant {
     /// Every invariant, in the order in which they are reported.
-    pub const ALL: [Invariant; 8] = [
+    pub const ALL: [Invariant; 11] = [
         Invariant::ElectionSafety,
         Invariant::LeaderAppendOnly,
         Invariant::LogMatching,
@@ -53,6 +64,9 @@ impl Invariant {
         Invariant::MonotonicTerm,
         Invariant::VoteOnce,
         Invariant::AcksKept,
+        Invariant::ElectedByQuorum,
+        Invariant::SameMembers,
+        Invariant::OneChange,
     ];
 
     /// The check's name.
@@ -66,6 +80,9 @@ impl Invariant {
             Invariant::MonotonicTerm => "raft.monotonic_term",
             Invariant::VoteOnce => "raft.vote_once",
             Invariant::AcksKept => "raft.acks_kept",
+            Invariant::ElectedByQuorum => "raft.elected_by_quorum",
+            Invariant::SameMembers => "raft.same_members",
+            Invariant::OneChange => "raft.one_change",
         }
     }
 
@@ -90,6 +107,15 @@ impl Invariant {
             Invariant::AcksKept => {
                 "a member that acknowledged an entry has it in its log, also over restarts"
             }
+            Invariant::ElectedByQuorum => {
+                "a leader is a voter, and was elected by a quorum of the voters"
+            }
+            Invariant::SameMembers => {
+                "members that have applied the same changes of members have the same configuration"
+            }
+            Invariant::OneChange => {
+                "a leader changes the members when the last change and an entry of its term are committed"
+            }
         }
     }
 
@@ -107,8 +133,11 @@ impl Invariant {
 
     const fn nothing(self) -> &'static str {
         match self {
-            Invariant::ElectionSafety | Invariant::LeaderCompleteness => "no leader was elected",
-            Invariant::LeaderAppendOnly => "no leader's log changed",
+            Invariant::ElectionSafety
+            | Invariant::LeaderCompleteness
+            | Invariant::ElectedByQuorum
+            | Invariant::SameMembers => "no leader was elected",
+            Invariant::LeaderAppendOnly | Invariant::OneChange => "no leader's log changed",
             Invariant::LogMatching => "no log had an entry",
             Invariant::StateMachineSafety => "nothing was committed",
             Invariant::MonotonicTerm => "no member showed its state",
@@ -133,6 +162,10 @@ pub struct Invariants {
     leaders: BTreeMap<u64, Source>,
     entries: Entries,
     canonical: Canonical,
+    grants: Grants,
+    configurations: Configurations,
+    /// The configuration of members that do not tell theirs.
+    first: Option<Arc<MembersView>>,
     /// The highest commit index that any message carried; `None` as long as
     /// messages are not fed.
     announced: Option<u64>,
@@ -155,6 +188,10 @@ struct Node {
     acked: Option<Acked>,
     /// The first index of the log as it was last seen, in any incarnation.
     first_index: u64,
+    /// The configuration of this incarnation, if it told.
+    members: Option<Arc<MembersView>>,
+    /// Where in the log it is changed.
+    conf_changes: BTreeSet<u64>,
 }
 
 /// The last entry that a member acknowledged and has not replaced since.
@@ -186,6 +223,8 @@ impl Node {
         self.seen = None;
         self.log = None;
         self.applied = None;
+        self.members = None;
+        self.conf_changes.clear();
         self.vote = self.promised_vote;
     }
 
@@ -221,6 +260,14 @@ impl Invariants {
     /// Nothing seen yet.
     pub fn new() -> Invariants {
         Invariants::default()
+    }
+
+    /// A cluster of these `first` members, all of whose messages are fed.
+    pub fn of(first: MembersView) -> Invariants {
+        Invariants {
+            first: Some(Arc::new(first)),
+            ..Invariants::default()
+        }
     }
 
     /// `node` shows `view` at true time `t`.
@@ -259,6 +306,7 @@ impl Invariants {
         if let Some(to) = vote {
             self.judged[Invariant::VoteOnce as usize] += 1;
             let term = message.term;
+            self.grants.add(term, to, node);
             cast(member, node, Vote { term, to, t }, true, &mut found);
         }
         self.keep(found)
@@ -337,6 +385,21 @@ impl Invariants {
             cast(member, node, vote, true, found);
         }
 
+        if let Some(members) = &view.members {
+            member.members = Some(members.clone());
+            self.configurations.judge(source, members, found);
+        }
+        if leads && let Some(members) = member.members.as_ref().or(self.first.as_ref()) {
+            self.judged[Invariant::ElectedByQuorum as usize] += 1;
+            // A leader's has come to be known whoever shows one.
+            self.judged[Invariant::SameMembers as usize] += 1;
+            if !members.is_voter(node) {
+                found.leads_without_a_vote(source, view.term, members);
+            } else if !led {
+                self.grants.judge(source, view.term, members, found);
+            }
+        }
+
         let changed_from = match &view.log {
             Some(change) => {
                 self.judged[Invariant::LogMatching as usize] += 1;
@@ -371,6 +434,15 @@ impl Invariants {
         }
         member.first_index = view.first_index;
         let Some(log) = &member.log else { return };
+        if let Some(change) = &view.log {
+            member.conf_changes.split_off(&change.from);
+            member.conf_changes.extend(&change.conf_changes);
+            if leads {
+                self.judged[Invariant::OneChange as usize] += 1;
+                let committed = view.commit.max(self.canonical.end());
+                judge_changes(source, view, log, &member.conf_changes, committed, found);
+            }
+        }
 
         // What was committed before and has not changed since was compared before.
         let unjudged = changed_from.min(before.map_or(0, |b| b.commit) + 1);
@@ -391,6 +463,10 @@ impl Invariants {
                 if let Err(known) = self.canonical.learn(source, index, entry) {
                     found.two_entries(source, "committed", index, entry, known);
                 }
+            }
+            if unjudged <= view.commit {
+                let committed = member.conf_changes.range(unjudged..=view.commit);
+                self.configurations.changed_at(committed.copied());
             }
             self.canonical.reached(source, view.term, view.commit);
         }

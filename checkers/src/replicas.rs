@@ -20,8 +20,9 @@ pub struct Replica {
     pub revision: i64,
     /// Index of the last entry applied.
     pub applied_index: u64,
-    /// The member's own hash over its contents (etcd's `HashKV`).
-    pub hash_kv: u32,
+    /// The member's own hash over its contents (etcd's `HashKV`); learners do not
+    /// tell it.
+    pub hash_kv: Option<u32>,
     /// Every key that exists, in any order.
     pub kvs: Vec<KeyValue>,
 }
@@ -82,12 +83,14 @@ fn difference(a: &Replica, b: &Replica) -> Option<Witness> {
             a.applied_index.to_string(),
             b.applied_index.to_string(),
         )
-    } else if a.hash_kv != b.hash_kv {
+    } else if let (Some(here), Some(there)) = (a.hash_kv, b.hash_kv)
+        && here != there
+    {
         (
             "hashes-differ",
             "hash of equal contents".into(),
-            format!("{:08x}", a.hash_kv),
-            format!("{:08x}", b.hash_kv),
+            format!("{here:08x}"),
+            format!("{there:08x}"),
         )
     } else {
         return None;
@@ -96,10 +99,11 @@ fn difference(a: &Replica, b: &Replica) -> Option<Witness> {
         Fact::new(
             format!("n{}", r.member),
             format!(
-                "revision {}, applied index {}, hash {:08x}, {} keys",
+                "revision {}, applied index {}, hash {}, {} keys",
                 r.revision,
                 r.applied_index,
-                r.hash_kv,
+                r.hash_kv
+                    .map_or("untold".into(), |hash| format!("{hash:08x}")),
                 r.kvs.len()
             ),
         )
@@ -275,7 +279,7 @@ mod tests {
             member,
             revision: 9,
             applied_index: 20,
-            hash_kv: 0xabcd,
+            hash_kv: Some(0xabcd),
             kvs: vec![kv("k1", "v1", 8), kv("k2", "v2", 9)],
         }
     }
@@ -321,7 +325,7 @@ mod tests {
             |r| r.kvs.push(kv("k0", "new\n", 10)),
             |r| r.revision = 10,
             |r| r.applied_index = 19,
-            |r| r.hash_kv = 0xabce,
+            |r| r.hash_kv = Some(0xabce),
         ];
         let told = damages.map(|damage| {
             let mut other = replica(3);

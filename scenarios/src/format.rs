@@ -26,7 +26,8 @@ pub use fault::{
 };
 pub use scenario::{
     After, CheckSpec, ClockConfig, ClusterConfig, Damage, DiskConfig, Elections, Expect, Keys,
-    LinkConfig, Locks, Mix, SCHEMA, Scenario, Sessions, Skew, Upkeep, WatchLoad, Workload,
+    LinkConfig, Locks, Mix, Operator, SCHEMA, Scenario, Sessions, Skew, Upkeep, WatchLoad,
+    Workload,
 };
 pub use selector::Selector;
 pub use units::{Between, Duration, Ratio, SignedDuration, Size};

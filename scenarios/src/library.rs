@@ -32,6 +32,8 @@ const LIBRARY: &[(&str, &str)] = library![
     "rolling-crashes-torn-writes",
     "power-loss-majority",
     "election-storm",
+    "membership-churn",
+    "leader-transfer-under-load",
     "stale-reads",
     "compaction-under-load",
     "partitions-of-every-shape",

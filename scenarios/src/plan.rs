@@ -125,7 +125,8 @@ impl FaultKey {
 impl Plan {
     /// Draws everything that `scenario` leaves to the seed.
     pub fn draw(scenario: &Scenario, seed: u64) -> Plan {
-        let clocks = (1..=scenario.cluster.nodes).map(|node| draw_clock(scenario, seed, node));
+        let clocks =
+            (1..=scenario.cluster.all_nodes()).map(|node| draw_clock(scenario, seed, node));
         let mut faults: Vec<_> = scenario
             .faults
             .iter()

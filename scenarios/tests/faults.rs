@@ -12,8 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 struct Five;
 
 impl Cluster for Five {
-    fn nodes(&self) -> u64 {
-        5
+    fn nodes(&self) -> Vec<u64> {
+        vec![1, 2, 3, 4, 5]
     }
     fn leader(&self) -> Option<u64> {
         Some(2)

@@ -42,7 +42,7 @@ fn every_scenario_is_sound_and_carries_its_file_name() {
             scenario.about.split_whitespace().count() > 10,
             "{name} says too little"
         );
-        for id in 1..=scenario.cluster.nodes {
+        for id in 1..=scenario.cluster.all_nodes() {
             scenario.cluster.member(1, id).validate().unwrap();
         }
     }
@@ -101,7 +101,7 @@ fn every_seed_draws_a_plan_that_ends_within_the_run() {
         for seed in 0..50 {
             let plan = Plan::draw(&scenario, seed);
             assert_eq!(plan, Plan::draw(&scenario, seed));
-            assert_eq!(plan.clocks.len() as u64, scenario.cluster.nodes);
+            assert_eq!(plan.clocks.len() as u64, scenario.cluster.all_nodes());
             assert_eq!(plan.faults.is_empty(), *name == "healthy");
             for fault in &plan.faults {
                 let Some(at) = fault.at.time() else { continue };
@@ -132,8 +132,8 @@ fn a_scenario_survives_being_written_and_draws_the_same_plans() {
 struct Calm(u64);
 
 impl squall::plan::Cluster for Calm {
-    fn nodes(&self) -> u64 {
-        self.0
+    fn nodes(&self) -> Vec<u64> {
+        (1..=self.0).collect()
     }
     fn leader(&self) -> Option<u64> {
         Some(2)

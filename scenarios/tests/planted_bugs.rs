@@ -20,6 +20,9 @@ const CONSEQUENCES: &[&str] = &[
     "raft.state_machine_safety",
     "raft.vote_once",
     "raft.acks_kept",
+    "raft.elected_by_quorum",
+    "raft.one_change",
+    "raft.same_members",
     "raft.commits_durable",
     "raft.log_matching",
     "election.in_office",
@@ -133,10 +136,13 @@ hunts! {
     cut_one_too_many CutOneTooMany;
     defragment_drops_batch DefragmentDropsBatch;
     drop_delete_at_compaction DropDeleteAtCompaction;
+    early_conf_change EarlyConfChange;
     empty_delete_takes_revision EmptyDeleteTakesRevision;
     failed_txn_keeps_puts FailedTxnKeepsPuts;
+    forget_promotion ForgetPromotion;
     forget_tombstones ForgetTombstones;
     forget_vote ForgetVote;
+    half_quorum HalfQuorum;
     hash_ignores_tail HashIgnoresTail;
     hold_after_expiry HoldAfterExpiry;
     ignore_failed_fsync IgnoreFailedFsync;
@@ -150,6 +156,7 @@ hunts! {
     keep_old_attachment KeepOldAttachment;
     keep_old_leases KeepOldLeases;
     key_watched_as_range KeyWatchedAsRange;
+    learner_counts LearnerCounts;
     lease_by_wall_clock LeaseByWallClock;
     lease_outlives_bound LeaseOutlivesBound;
     line_by_key LineByKey;
@@ -167,6 +174,8 @@ hunts! {
     read_last_commit ReadLastCommit;
     refuse_torn_tail RefuseTornTail;
     regrant_lease RegrantLease;
+    removed_leader_stays RemovedLeaderStays;
+    removed_returns RemovedReturns;
     reopen_after_failed_fsync ReopenAfterFailedFsync;
     repeat_forward RepeatForward;
     repeat_when_full RepeatWhenFull;
@@ -175,12 +184,14 @@ hunts! {
     short_lease ShortLease;
     skip_compacted_events SkipCompactedEvents;
     snapshot_ahead_of_index SnapshotAheadOfIndex;
+    snapshot_forgets_learners SnapshotForgetsLearners;
     sort_within_limit SortWithinLimit;
     split_revisions SplitRevisions;
     stuck_probe StuckProbe;
     swap_filters SwapFilters;
     take_any_read_answer TakeAnyReadAnswer;
     truncate_on_append TruncateOnAppend;
+    two_conf_changes TwoConfChanges;
     txn_reads_before TxnReadsBefore;
     txn_splits_revisions TxnSplitsRevisions;
     unconfirmed_read UnconfirmedRead;

@@ -15,6 +15,7 @@ fn view(role: Role, term: u64, vote: u64, commit: u64, log: Option<(u64, u64)>) 
     let log = log.map(|(from, to)| LogChange {
         from,
         entries: (from..=to).map(|index| entry(term, index)).collect(),
+        conf_changes: Vec::new(),
     });
     RaftView {
         term,
@@ -25,11 +26,12 @@ fn view(role: Role, term: u64, vote: u64, commit: u64, log: Option<(u64, u64)>) 
         first_index: 1,
         last_index: 0,
         log,
+        members: None,
     }
 }
 
 fn born() -> Disks {
-    let mut disks = Disks::new(1..=3);
+    let mut disks = Disks::new(MembersView::first(1..=3));
     for node in 1..=3 {
         disks.written(node, &view(Role::Follower, 0, 0, 0, None));
     }
@@ -189,4 +191,28 @@ fn a_wiped_disk_has_nothing() {
 fn a_run_without_votes_and_commits_is_undecided() {
     let undecided = |check: Check| matches!(check.verdict, Verdict::Unknown(_));
     assert!(born().finish().into_iter().all(undecided));
+}
+
+#[test]
+fn a_leader_counts_by_the_configuration_that_it_has() {
+    let with = |members: MembersView| {
+        let mut disks = led();
+        disks.synced(1);
+        appends(&mut disks, 2);
+        disks.sync_ended(2, SYNC);
+        let told = RaftView {
+            members: Some(Arc::new(members)),
+            ..view(Role::Leader, 1, 1, 2, None)
+        };
+        disks.shown(5, 1, &told).map_err(|witness| witness.class)
+    };
+    let outgoing = |ids: [u64; 3]| MembersView {
+        outgoing: ids.into(),
+        ..MembersView::first([1, 2, 3])
+    };
+    let few = Err("commit-not-on-a-quorum".to_owned());
+    assert_eq!(with(MembersView::first([1, 2, 3])), Ok(()));
+    assert_eq!(with(MembersView::first([1, 2, 3, 4])), few.clone());
+    assert_eq!(with(outgoing([1, 2, 4])), Ok(()));
+    assert_eq!(with(outgoing([1, 4, 5])), few);
 }

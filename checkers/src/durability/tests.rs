@@ -192,7 +192,7 @@ fn replica(text: &str) -> Replica {
         member: 3,
         revision,
         applied_index: 9,
-        hash_kv: 0,
+        hash_kv: Some(0),
         kvs,
     }
 }

@@ -4,8 +4,9 @@ use super::canonical::{Mark, Source};
 use super::entries::Mismatch;
 use super::shadow::Shadow;
 use super::{Acked, Invariant, Vote};
-use squall_api::{EntryId, RaftView};
+use squall_api::{EntryId, MembersView, RaftView};
 use squall_record::{Fact, Witness, seconds};
+use std::collections::BTreeSet;
 
 /// What one view or message violates.
 #[derive(Debug, Default)]
@@ -13,6 +14,24 @@ pub(super) struct Found(pub(super) Vec<(Invariant, Box<Witness>)>);
 
 fn name(node: u64) -> String {
     format!("n{node}")
+}
+
+fn names(nodes: &BTreeSet<u64>) -> String {
+    let names: Vec<String> = nodes.iter().map(|node| name(*node)).collect();
+    names.join(" ")
+}
+
+fn configuration(members: &MembersView) -> String {
+    let mut text = format!("voters {}", names(&members.voters));
+    for (what, who) in [
+        ("outgoing", &members.outgoing),
+        ("learners", &members.learners),
+    ] {
+        if !who.is_empty() {
+            text += &format!(", {what} {}", names(who));
+        }
+    }
+    text
 }
 
 fn entry_text(entry: EntryId) -> String {
@@ -62,6 +81,118 @@ impl Found {
                 seconds(second.t)
             ),
             [since(first), since(second)],
+        );
+    }
+
+    pub(super) fn leads_without_a_vote(
+        &mut self,
+        source: Source,
+        term: u64,
+        members: &MembersView,
+    ) {
+        let Source { node, t } = source;
+        let since = members.index;
+        self.add(
+            Invariant::ElectedByQuorum,
+            "leads-without-a-vote",
+            source,
+            format!(
+                "n{node} led term {term} at {}, and was no voter as of index {since}",
+                seconds(t)
+            ),
+            [
+                (name(node), format!("leads term {term}")),
+                (
+                    format!("members as of index {since}"),
+                    format!("voters {}", names(&members.voters)),
+                ),
+            ],
+        );
+    }
+
+    pub(super) fn elected_by_too_few(
+        &mut self,
+        source: Source,
+        term: u64,
+        voters: &BTreeSet<u64>,
+        members: &MembersView,
+    ) {
+        let Source { node, t } = source;
+        let by = match voters.is_empty() {
+            true => "nobody else".to_owned(),
+            false => names(voters),
+        };
+        let who = configuration(members);
+        self.add(
+            Invariant::ElectedByQuorum,
+            "elected-by-too-few",
+            source,
+            format!(
+                "n{node} led term {term} at {}, elected by itself and {by}: no quorum of {who}",
+                seconds(t)
+            ),
+            [
+                (name(node), format!("leads term {term}; voted for by {by}")),
+                (format!("members as of index {}", members.index), who),
+            ],
+        );
+    }
+
+    pub(super) fn other_members(
+        &mut self,
+        source: Source,
+        since: u64,
+        members: &MembersView,
+        first: Source,
+        known: &MembersView,
+    ) {
+        let Source { node, t } = source;
+        let (here, there) = (configuration(members), configuration(known));
+        self.add(
+            Invariant::SameMembers,
+            "other-members",
+            source,
+            format!(
+                "n{node} had {here} at {}, and n{} had {there} at {}, both as of the change at index {since}",
+                seconds(t),
+                first.node,
+                seconds(first.t)
+            ),
+            [(name(node), here.clone()), (name(first.node), there.clone())],
+        );
+    }
+
+    pub(super) fn second_change(&mut self, source: Source, term: u64, index: u64, last: u64) {
+        let Source { node, t } = source;
+        self.add(
+            Invariant::OneChange,
+            "second-change",
+            source,
+            format!(
+                "n{node}, leader of term {term}, changed the members at index {index} at {}, when the change at index {last} was not committed",
+                seconds(t)
+            ),
+            [
+                (name(node), format!("leads term {term}, appended a change at index {index}")),
+                (format!("log index {last}"), "an earlier change, committed nowhere".into()),
+            ],
+        );
+    }
+
+    pub(super) fn early_change(&mut self, source: Source, term: u64, index: u64, committed: u64) {
+        let Source { node, t } = source;
+        self.add(
+            Invariant::OneChange,
+            "early-change",
+            source,
+            format!(
+                "n{node}, leader of term {term}, changed the members at index {index} at {}, when nothing of its term was committed",
+                seconds(t)
+            ),
+            [
+                (name(node), format!("leads term {term}, appended a change at index {index}")),
+                (format!("log index {committed}"), "the last one committed, of an earlier term".into()),
+            ],
         );
     }
 

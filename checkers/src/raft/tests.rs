@@ -3,7 +3,8 @@
 //!
 //! * `n1 L4 vote=1 commit=2 @1:1a 2b` - a Raft view: role (L, C or F) and term,
 //!   and the log from index 1 on: an entry is its term and a letter for its
-//!   content. `first=3` compacts; `last=9` lies about the end of the log.
+//!   content, a capital one for a change of members. `first=3` compacts; `last=9` lies about the end of the log;
+//!   `members=1,2,3` tells the configuration in force.
 //! * `n1 apply 3:2a`, `n1 install 3:2a`, `n1 open 3:2a` - index and entry;
 //! * `n1 grants n2 T4`, `n1 campaigns T4`, `n1 acks T4`, `n1 acks T4 2`, `n1 rejects T4`,
 //!   `n1 tells commit=4` - messages;
@@ -23,6 +24,10 @@ fn entry(index: u64, text: &str) -> EntryId {
 
 fn number(word: &str, prefix: &str) -> Option<u64> {
     word.strip_prefix(prefix)?.parse().ok()
+}
+
+fn changes_members(entry: &str) -> bool {
+    entry.ends_with(|c: char| c.is_ascii_uppercase())
 }
 
 struct Story {
@@ -126,6 +131,7 @@ impl Story {
             first_index: *self.first_index.entry(node).or_insert(1),
             last_index: *self.last_index.entry(node).or_insert(0),
             log: None,
+            members: None,
         };
         for word in words {
             if let Some(vote) = number(word, "vote=") {
@@ -141,10 +147,20 @@ impl Story {
                 let from = from.parse().expect("an index");
                 let entries = Vec::from_iter((!rest.is_empty()).then(|| entry(from, rest)));
                 view.last_index = from + entries.len() as u64 - 1;
-                view.log = Some(LogChange { from, entries });
+                view.log = Some(LogChange {
+                    from,
+                    entries,
+                    conf_changes: Vec::from_iter(changes_members(rest).then_some(from)),
+                });
+            } else if let Some(members) = word.strip_prefix("members=") {
+                let ids = members.split(',').map(|id| id.parse().expect("an id"));
+                view.members = Some(Arc::new(MembersView::first(ids)));
             } else {
                 let change = view.log.as_mut().expect("entries follow an @index");
                 view.last_index += 1;
+                if changes_members(word) {
+                    change.conf_changes.push(view.last_index);
+                }
                 change.entries.push(entry(view.last_index, word));
             }
         }
@@ -165,6 +181,15 @@ impl Story {
 fn stories_that_a_correct_raft_may_tell() {
     let stories = [
         ("one leader a term", "n1 L1 @1:1a; n2 L2 @1:2a"),
+        (
+            "changes of members, one after the other",
+            "n1 L1 @1:1a; n1 L1 commit=1 @2:1B; n1 L1 commit=2; n1 L1 commit=2 @3:1C",
+        ),
+        (
+            "a change that waits in a new leader's log, and one behind it",
+            "n1 L1 @1:1a; n1 L1 commit=1 @2:1B; n1 L1 commit=2; n1 L1 commit=2 @3:1C; \
+             n2 F1 commit=1 @1:1a 1B 1C; n2 L2 commit=1 @4:2d; n2 L2 commit=4; n2 L2 commit=4 @5:2E",
+        ),
         ("a leader shows itself twice", "n1 L1 @1:1a; n1 L1 @2:1b"),
         (
             "a follower's tail is rewritten",
@@ -274,6 +299,27 @@ fn stories_that_no_correct_raft_tells() {
         (
             "election_safety/two-leaders",
             "n1 L4 @1:4a; n1 crash; n1 start; n3 L4 @1:",
+        ),
+        (
+            "elected_by_quorum/elected-by-too-few",
+            "n1 C1 vote=1 @1: members=1,2,3,4; n1 campaigns T1; n2 grants n1 T1; n1 L1 @1:1a",
+        ),
+        (
+            "elected_by_quorum/leads-without-a-vote",
+            "n1 L1 @1:1a members=2,3",
+        ),
+        (
+            "same_members/other-members",
+            "n1 F1 @1:1a members=1,2,3; n2 F1 @1:1a members=1,2",
+        ),
+        (
+            "one_change/second-change",
+            "n1 L1 @1:1a; n1 L1 commit=1 @2:1B; n1 L1 commit=1 @3:1C",
+        ),
+        (
+            "one_change/early-change",
+            "n1 L1 @1:1a; n1 L1 commit=1; n2 F1 @1:1a commit=1; n2 L2 commit=1 @2:2b; \
+             n2 L2 commit=1 @3:2C",
         ),
         (
             "leader_append_only/leader-rewrote-log",
@@ -502,7 +548,7 @@ fn nothing_seen_is_not_a_pass() {
 
 #[test]
 fn a_whole_story_passes_every_check() {
-    let story = "n1 C1 vote=1 @1:; n1 campaigns T1; n2 F1 vote=1 @1:; n2 grants n1 T1; \
+    let story = "n1 C1 vote=1 @1: members=1,2,3; n1 campaigns T1; n2 F1 vote=1 @1:; n2 grants n1 T1; \
                  n1 L1 vote=1 @1:1a; n2 F1 vote=1 @1:1a; n2 acks T1 1; n1 L1 vote=1 @2:1b commit=1; \
                  n2 start; n2 F1 vote=1 @1:1a";
     for check in Story::tell(story).invariants.finish() {
@@ -539,6 +585,7 @@ fn a_long_run_of_three_members_passes() {
         first_index: 1,
         last_index: 0,
         log: None,
+        members: None,
     };
     for index in 1..=views {
         view.last_index = index;
@@ -546,6 +593,7 @@ fn a_long_run_of_three_members_passes() {
         view.log = Some(LogChange {
             from: index,
             entries: vec![entry(index, "1a")],
+            conf_changes: Vec::new(),
         });
         for node in 1..=3 {
             view.role = if node == 1 {

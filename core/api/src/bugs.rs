@@ -100,6 +100,8 @@ bugs! {
         "alarms are gone after a restart";
     ForgetAuthEnabled A14 "forget-auth-enabled"
         "a restarted member takes auth for disabled";
+    ForgetPromotion M07 "forget-promotion"
+        "after a restart or a snapshot a promoted learner is a learner again";
     ForgetTombstones K23 "forget-tombstones"
         "the index that a restart rebuilds knows no deletions";
     ForgetVote R02 "forget-vote"
@@ -146,6 +148,8 @@ bugs! {
         "who watches one key is told of all keys behind it, too";
     LearnerCounts R15 "learner-counts"
         "a learner's acknowledgement counts";
+    LearnerServes M16 "learner-serves"
+        "a learner answers like a voter";
     LeaseByWallClock L13 "lease-by-wall-clock"
         "leases expire by the wall clock";
     LeaseOutlivesBound R19 "lease-outlives-bound"
@@ -198,6 +202,8 @@ bugs! {
         "a grant of a lease that exists resets it";
     RemovedLeaderStays M04 "removed-leader-stays"
         "a leader that is no voter any more does not step down";
+    RemovedReturns M09 "removed-returns"
+        "after a restart or a snapshot a removed member is one again";
     ReopenAfterFailedFsync W22 "reopen-after-failed-fsync"
         "after a failed fsync the next process goes on with the same files";
     RelockWaits C03 "relock-waits"

@@ -40,7 +40,7 @@ pub use services::{
     MaintenanceResponse,
 };
 pub use status::{Code, Status};
-pub use view::{ApplyView, EntryId, LogChange, RaftView, Role, View};
+pub use view::{ApplyView, EntryId, LogChange, MembersView, RaftView, Role, View};
 
 /// etcd's messages, generated from `proto/`.
 #[expect(missing_docs, reason = "generated; etcd documents its messages")]

@@ -1,6 +1,9 @@
 //! What a member shows of itself to whoever checks its invariants from
 //! outside. Views carry no obligation: a host may drop them all.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 /// A Raft role, named as in the paper.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
@@ -41,6 +44,52 @@ pub struct LogChange {
     pub from: u64,
     /// The entries from there to the end of the log.
     pub entries: Vec<EntryId>,
+    /// The indexes of those that change the members.
+    pub conf_changes: Vec<u64>,
+}
+
+/// The configuration in force at a member: who decides, and who only listens.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MembersView {
+    /// It is in force as of this entry.
+    pub index: u64,
+    /// Those who vote.
+    pub voters: BTreeSet<u64>,
+    /// While a joint change is under way, those who voted before: both sets
+    /// decide, each by its own majority.
+    pub outgoing: BTreeSet<u64>,
+    /// Those who get the log, and do not count.
+    pub learners: BTreeSet<u64>,
+}
+
+impl MembersView {
+    /// The first members of a cluster.
+    pub fn first(voters: impl IntoIterator<Item = u64>) -> MembersView {
+        MembersView {
+            voters: voters.into_iter().collect(),
+            ..MembersView::default()
+        }
+    }
+
+    /// Whether `id` has a vote.
+    pub fn is_voter(&self, id: u64) -> bool {
+        self.voters.contains(&id) || self.outgoing.contains(&id)
+    }
+
+    /// Everybody, in ascending order.
+    pub fn all(&self) -> BTreeSet<u64> {
+        let members = self.voters.iter().chain(&self.outgoing);
+        members.chain(&self.learners).copied().collect()
+    }
+
+    /// Whether those who are `counted` decide.
+    pub fn is_quorum(&self, counted: impl Fn(u64) -> bool) -> bool {
+        let majority = |of: &BTreeSet<u64>| {
+            let count = of.iter().filter(|id| counted(**id)).count();
+            count > of.len() / 2
+        };
+        majority(&self.voters) && (self.outgoing.is_empty() || majority(&self.outgoing))
+    }
 }
 
 /// The Raft lane's state after a step that changed it.
@@ -63,6 +112,9 @@ pub struct RaftView {
     /// What changed in the log, if anything did. The first view after opening
     /// carries the whole log.
     pub log: Option<LogChange>,
+    /// The configuration in force, if it is another one than in the last view,
+    /// and in the first. Always `None` for members that do not tell.
+    pub members: Option<Arc<MembersView>>,
 }
 
 /// One step of the state machine.

@@ -51,6 +51,11 @@ impl Raft {
         &self.membership.config
     }
 
+    /// The configuration in force at this node is the one as of this entry.
+    pub fn configuration_index(&self) -> u64 {
+        self.membership.applied
+    }
+
     /// Proposes a change of membership under the unique `id`, as
     /// [`propose`](Raft::propose) does data. `change.context` is its owner's.
     pub fn propose_conf_change(

@@ -133,6 +133,7 @@ impl ApplyLane {
         if env.bugs.has(Bug::RevisionFromKeys) && meta.compact_revision > 0 {
             meta.revision = store.take_revision_from_keys();
         }
+        meta.membership.misread(env.bugs);
         let base = LogBase {
             index: meta.index,
             term: meta.entry.term,
@@ -255,6 +256,10 @@ impl ApplyLane {
     ) -> Result<(), Fatal> {
         if meta.require_leader && self.leader == 0 {
             reply(id, Err(Refusal::NoLeader.status()), fx);
+            return Ok(());
+        }
+        if !self.serves(&req) {
+            reply(id, Err(Refusal::NotForLearner.status()), fx);
             return Ok(());
         }
         let max_txn_ops = match self.bugs.has(Bug::UnboundedTxn) {
@@ -538,6 +543,10 @@ impl ApplyLane {
             self.scratch.extend(&change.value[..]);
         }
         self.rows.end_entry(&mut self.scratch);
+        if changes_members {
+            // All of it, not the change: who came to it another way shows here.
+            self.scratch.extend(self.meta.membership.encode());
+        }
         if self.meta.compact_revision != self.store.compact_revision() {
             self.meta.compact_revision = self.store.compact_revision();
             self.scratch.extend(b"compacted");
@@ -665,10 +674,11 @@ impl ApplyLane {
             contents.meta,
             self.meta
         );
-        let meta = Meta {
+        let mut meta = Meta {
             member: self.cfg.id,
             ..contents.meta
         };
+        meta.membership.misread(self.bugs);
         let mut installed = Snapshot::default();
         installed.set_metadata(snapshot.get_metadata().clone());
         let mut tell = Some(Effect::Lane(LaneMsg::Installed(Box::new(installed))));
@@ -741,7 +751,7 @@ impl ApplyLane {
             errors,
             db_size_in_use: self.store.stored_bytes() as i64,
             db_size_quota: self.cfg.quota_bytes as i64,
-            is_learner: self.meta.membership.config.learners.contains(&self.cfg.id),
+            is_learner: self.is_learner(),
             ..StatusResponse::default()
         })
     }

@@ -53,6 +53,7 @@ pub(crate) enum Refusal {
     TimedOut,
     TooManyOps,
     TooManyRequests,
+    NotForLearner,
     Unimplemented,
     ValueProvided,
 }
@@ -172,6 +173,10 @@ impl Refusal {
             ),
             // On etcd's wire: what it declares as ResourceExhausted leaves it so.
             Refusal::TooManyRequests => (Code::Unknown, "etcdserver: too many requests"),
+            Refusal::NotForLearner => (
+                Code::FailedPrecondition,
+                "etcdserver: rpc not supported for learner",
+            ),
             Refusal::Unimplemented => (Code::Unimplemented, "etcdserver: not implemented"),
             Refusal::ValueProvided => (Code::InvalidArgument, "etcdserver: value is provided"),
         };

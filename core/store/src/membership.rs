@@ -9,6 +9,7 @@ use prost::Message as _;
 use protobuf::Message as _;
 use raft_proto::eraftpb::{ConfChangeSingle, ConfChangeType, ConfChangeV2, ConfState};
 use squall_api::pb::{ConfChangeContext, Member, StoredMembership};
+use squall_api::{Bug, Bugs};
 use squall_raft::confchange::Configuration;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -104,6 +105,39 @@ impl Membership {
         match member.is_some() || self.removed.contains(&id) {
             true => Err(Refusal::MemberExists),
             false => Ok(()),
+        }
+    }
+
+    /// A planted bug: the attributes go on saying that a promoted member learns.
+    pub(crate) fn leave_promotion_unsaved(&mut self, change: &ConfChangeV2) {
+        for single in &change.changes {
+            if let Some(member) = self.members.get_mut(&single.node_id) {
+                member.is_learner = true;
+            }
+        }
+    }
+
+    /// Planted bugs: what a restart or a snapshot makes of it.
+    pub(crate) fn misread(&mut self, bugs: Bugs) {
+        if bugs.has(Bug::ForgetPromotion) {
+            let learners = self.members.values().filter(|m| m.is_learner);
+            let learners: BTreeSet<u64> = learners.map(|m| m.id).collect();
+            let mut state = self.config.to_state();
+            state.voters.retain(|id| !learners.contains(id));
+            state.set_learners(learners.into_iter().collect());
+            self.config = Configuration::from_state(&state);
+        }
+        if bugs.has(Bug::RemovedReturns)
+            && let Some(id) = self.removed.pop_last()
+        {
+            let member = Member {
+                id,
+                ..Member::default()
+            };
+            self.members.insert(id, member);
+            let mut state = self.config.to_state();
+            state.voters.push(id);
+            self.config = Configuration::from_state(&state);
         }
     }
 

@@ -12,12 +12,13 @@ use raft_proto::eraftpb::Message;
 use squall_api::OpenError;
 use squall_api::pb::peer::SnapshotChunk;
 use squall_api::{
-    Bug, Bugs, Config, Effect, Effects, Env, Fatal, Input, LaneMsg, LogChange, Machine, Now,
-    PeerBody, PeerFrame, RaftView, VERSION, View,
+    Bug, Bugs, Config, Effect, Effects, Env, Fatal, Input, LaneMsg, LogChange, Machine,
+    MembersView, Now, PeerBody, PeerFrame, RaftView, VERSION, View,
 };
 use squall_raft::confchange::Configuration;
-use squall_raft::{LogBase, Output, ProposeError, Raft, Restored, Settings};
+use squall_raft::{LogBase, Output, ProposeError, Raft, Restored, Settings, is_conf_change};
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// Appends that may be under way to one follower without an answer.
 const MAX_INFLIGHT: usize = 256;
@@ -57,6 +58,7 @@ struct Shown {
     commit: u64,
     first_index: u64,
     last_index: u64,
+    configuration_index: u64,
 }
 
 impl RaftLane {
@@ -370,6 +372,7 @@ impl RaftLane {
             commit: raft.commit(),
             first_index: raft.first_index(),
             last_index: raft.last_index(),
+            configuration_index: raft.configuration_index(),
         };
         let from = match self.shown {
             // The first view shows the whole log.
@@ -389,7 +392,24 @@ impl RaftLane {
             LogChange {
                 from,
                 entries: raft.entries_from(from).map(entry_id).collect(),
+                conf_changes: raft
+                    .entries_from(from)
+                    .filter(|entry| is_conf_change(entry))
+                    .map(|entry| entry.index)
+                    .collect(),
             }
+        });
+        let before = self.shown.map(|shown| shown.configuration_index);
+        let members = (before != Some(now.configuration_index)).then(|| {
+            let Configuration {
+                voters, learners, ..
+            } = raft.configuration();
+            Arc::new(MembersView {
+                index: now.configuration_index,
+                voters: voters.incoming.iter().collect(),
+                outgoing: voters.outgoing.iter().collect(),
+                learners: learners.clone(),
+            })
         });
         let Shown {
             term,
@@ -399,6 +419,7 @@ impl RaftLane {
             commit,
             first_index,
             last_index,
+            configuration_index: _,
         } = now;
         fx.push(Effect::View(View::Raft(RaftView {
             term,
@@ -409,6 +430,7 @@ impl RaftLane {
             first_index,
             last_index,
             log,
+            members,
         })));
         self.shown = Some(now);
     }

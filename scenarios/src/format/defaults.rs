@@ -2,8 +2,8 @@
 
 use super::{
     Between, ClockConfig, ClusterConfig, Damage, DiskConfig, Duration, Elections, Keys, Latency,
-    LinkConfig, Locks, Mix, Ratio, Sessions, SignedDuration, Size, Skew, Upkeep, WatchLoad,
-    Workload,
+    LinkConfig, Locks, Mix, Operator, Ratio, Sessions, SignedDuration, Size, Skew, Upkeep,
+    WatchLoad, Workload,
 };
 
 impl Default for ClusterConfig {
@@ -11,6 +11,7 @@ impl Default for ClusterConfig {
     fn default() -> ClusterConfig {
         ClusterConfig {
             nodes: 3,
+            spares: 0,
             election_timeout: Duration::from_ms(1000),
             heartbeat: Duration::from_ms(100),
             read_lease: Duration::from_ms(0),
@@ -97,6 +98,7 @@ impl Default for Workload {
             sessions: Sessions::default(),
             locks: Locks::default(),
             elections: Elections::default(),
+            operator: Operator::default(),
             value_size: Between {
                 min: Size::from_bytes(8),
                 max: Size::from_bytes(32),

@@ -4,8 +4,8 @@ use super::document::{Document, Entry, Node, Problem, Value};
 use super::fields::{Fields, Read, unknown, wrong_kind};
 use super::{
     After, CheckSpec, ClockConfig, ClusterConfig, Damage, DiskConfig, Elections, Expect, Fault,
-    Keys, LinkConfig, Locks, Mix, Ratio, SCHEMA, Scenario, Sessions, Skew, Upkeep, WatchLoad,
-    Workload, fault,
+    Keys, LinkConfig, Locks, Mix, Operator, Ratio, SCHEMA, Scenario, Sessions, Skew, Upkeep,
+    WatchLoad, Workload, fault,
 };
 
 /// Reads everything, and says everything that is wrong.
@@ -110,6 +110,7 @@ fn name(fields: &Fields<'_>) -> Result<String, Problem> {
 fn cluster(entry: Option<&Entry>) -> Result<ClusterConfig, Problem> {
     const KEYS: &[&str] = &[
         "nodes",
+        "spares",
         "election_timeout",
         "heartbeat",
         "read_lease",
@@ -137,6 +138,7 @@ fn cluster(entry: Option<&Entry>) -> Result<ClusterConfig, Problem> {
     let fields = Fields::open(&entry.node, "`cluster`", KEYS)?;
     Ok(ClusterConfig {
         nodes: fields.or("nodes", default.nodes)?,
+        spares: fields.or("spares", default.spares)?,
         election_timeout: fields.or("election_timeout", default.election_timeout)?,
         heartbeat: fields.or("heartbeat", default.heartbeat)?,
         read_lease: fields.or("read_lease", default.read_lease)?,
@@ -223,6 +225,7 @@ fn workload(entry: Option<&Entry>) -> Result<Workload, Problem> {
         "sessions",
         "locks",
         "elections",
+        "operator",
         "value_size",
         "client_timeout",
         "run_for",
@@ -242,6 +245,7 @@ fn workload(entry: Option<&Entry>) -> Result<Workload, Problem> {
         sessions: fields.or("sessions", default.sessions)?,
         locks: fields.or("locks", default.locks)?,
         elections: fields.or("elections", default.elections)?,
+        operator: fields.or("operator", default.operator)?,
         value_size: fields.or("value_size", default.value_size)?,
         client_timeout: fields.or("client_timeout", default.client_timeout)?,
         run_for: fields.or("run_for", default.run_for)?,
@@ -307,6 +311,16 @@ impl Read for Elections {
             candidates: fields.or("candidates", default.candidates)?,
             observers: fields.or("observers", default.observers)?,
             ttl: fields.or("ttl", default.ttl)?,
+        })
+    }
+}
+
+impl Read for Operator {
+    fn read(node: &Node) -> Result<Operator, Problem> {
+        let fields = Fields::open(node, "`workload.operator`", &["changes", "transfers"])?;
+        Ok(Operator {
+            changes: fields.optional("changes")?,
+            transfers: fields.optional("transfers")?,
         })
     }
 }

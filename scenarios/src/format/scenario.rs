@@ -33,6 +33,9 @@ pub struct Scenario {
 pub struct ClusterConfig {
     /// How many members; their ids are 1 to `nodes`.
     pub nodes: u64,
+    /// How many more nodes there are, with ids from `nodes + 1` on, that are
+    /// members when somebody adds them.
+    pub spares: u64,
     /// The shortest election timeout; each one is drawn from `[t, 2t)`.
     pub election_timeout: Duration,
     /// How often a leader sends heartbeats.
@@ -93,7 +96,21 @@ impl ClusterConfig {
             backend_commit_entries: self.backend_commit_entries,
             watch_window: self.watch_window,
             watch_progress_interval: self.watch_progress.ns(),
-            ..Config::new(cluster, id, (1..=self.nodes).collect())
+            ..Config::new(cluster, id, self.first_voters(id))
+        }
+    }
+
+    /// How many nodes there are, members or not.
+    pub fn all_nodes(&self) -> u64 {
+        self.nodes + self.spares
+    }
+
+    /// Whom node `id` takes for the voters when it is new: a spare one waits to
+    /// be told.
+    fn first_voters(&self, id: u64) -> Vec<u64> {
+        match id <= self.nodes {
+            true => (1..=self.nodes).collect(),
+            false => Vec::new(),
         }
     }
 }
@@ -169,6 +186,8 @@ pub struct Workload {
     pub locks: Locks,
     /// Clients that want to lead.
     pub elections: Elections,
+    /// Who changes the members and moves leadership.
+    pub operator: Operator,
     /// The length of a value.
     pub value_size: Between<Size>,
     /// How long a client waits for an answer before it gives up.
@@ -274,6 +293,24 @@ pub struct Elections {
     pub observers: u32,
     /// The TTLs of the candidates' leases, rounded up to seconds.
     pub ttl: Between<Duration>,
+}
+
+/// `workload.operator`: who changes the members and moves leadership, through
+/// the API that clients have.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Operator {
+    /// The pause before each change of the members; none are made without it. Two
+    /// clients make them, and do not wait for each other.
+    pub changes: Option<Between<Duration>>,
+    /// The pause before each transfer of leadership.
+    pub transfers: Option<Between<Duration>>,
+}
+
+impl Operator {
+    /// How many clients it has.
+    pub fn clients(&self) -> u32 {
+        2 * u32::from(self.changes.is_some()) + u32::from(self.transfers.is_some())
+    }
 }
 
 /// `workload.keys`: `k0` to `k<count - 1>`.

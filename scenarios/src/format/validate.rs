@@ -8,6 +8,8 @@ use super::{After, Between, CheckSpec, Expect, Scenario, Selector, fault};
 /// The most members that a cluster may have: raft groups are small, and
 /// etcd advises 7 at most.
 const NODES_MAX: u64 = 9;
+/// The most nodes that may wait to become members.
+const SPARES_MAX: u64 = 16;
 /// Clocks that are wronger than this are broken, not skewed.
 const DRIFT_PPM_MAX: i64 = 100_000;
 
@@ -53,6 +55,20 @@ impl Checker<'_> {
         if !(1..=NODES_MAX).contains(&cluster.nodes) {
             let message = format!("a cluster cannot have {} nodes", cluster.nodes);
             self.wrong(&at("nodes"), message, format!("expected 1 to {NODES_MAX}"));
+        }
+        if cluster.spares > SPARES_MAX {
+            let message = format!("a cluster cannot have {} spares", cluster.spares);
+            self.wrong(
+                &at("spares"),
+                message,
+                format!("expected 0 to {SPARES_MAX}"),
+            );
+        }
+        let changes = self.scenario.workload.operator.changes;
+        if (cluster.spares > 0) != changes.is_some() {
+            let message = "members change where there are spares, and only there";
+            let expected = "expected cluster.spares and workload.operator.changes, or neither";
+            self.wrong(&at("spares"), message, expected);
         }
         let longest = cluster.election_timeout.ns() / 5;
         if cluster.heartbeat.ns() == 0 {
@@ -210,6 +226,15 @@ impl Checker<'_> {
                 workload.value_size.max
             );
             self.wrong(&at("value_size"), message, "expected at most 1MiB");
+        }
+        for (key, pause) in [
+            ("changes", workload.operator.changes),
+            ("transfers", workload.operator.transfers),
+        ] {
+            if pause.is_some_and(|pause| pause.min.ns() == 0) {
+                let path = [Step::Key("workload"), Step::Key("operator"), Step::Key(key)];
+                self.wrong(&path, "an operator needs time", "expected more than 0");
+            }
         }
         for (key, value) in [
             ("client_timeout", workload.client_timeout),

@@ -36,6 +36,9 @@ fn write_cluster(out: &mut String, scenario: &Scenario) -> fmt::Result {
     let cluster = &scenario.cluster;
     writeln!(out, "\n[cluster]")?;
     writeln!(out, "nodes = {}", cluster.nodes)?;
+    if cluster.spares > 0 {
+        writeln!(out, "spares = {}", cluster.spares)?;
+    }
     writeln!(out, "election_timeout = \"{}\"", cluster.election_timeout)?;
     writeln!(out, "heartbeat = \"{}\"", cluster.heartbeat)?;
     writeln!(out, "read_lease = \"{}\"", cluster.read_lease)?;
@@ -126,6 +129,17 @@ fn write_workload(out: &mut String, scenario: &Scenario) -> fmt::Result {
             "elections = {{ candidates = {}, observers = {}, ttl = \"{}\" }}",
             elections.candidates, elections.observers, elections.ttl
         )?;
+    }
+    let operator = &workload.operator;
+    let pauses = [
+        ("changes", operator.changes),
+        ("transfers", operator.transfers),
+    ];
+    let pauses: Vec<_> = (pauses.iter())
+        .filter_map(|(key, pause)| Some(format!("{key} = \"{}\"", pause.as_ref()?)))
+        .collect();
+    if !pauses.is_empty() {
+        writeln!(out, "operator = {{ {} }}", pauses.join(", "))?;
     }
     writeln!(out, "value_size = \"{}\"", workload.value_size)?;
     writeln!(out, "client_timeout = \"{}\"", workload.client_timeout)?;

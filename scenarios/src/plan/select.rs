@@ -5,8 +5,8 @@ use crate::format::{Cut, Selector, Way};
 
 /// What the planner asks of a living cluster when a fault fires.
 pub trait Cluster {
-    /// How many nodes there are; their ids are 1 to this.
-    fn nodes(&self) -> u64;
+    /// The members, in ascending order; at least one.
+    fn nodes(&self) -> Vec<u64>;
     /// Who leads, or, while nobody does, who led last. `None` if nobody ever
     /// has.
     fn leader(&self) -> Option<u64>;
@@ -36,7 +36,7 @@ pub(super) struct Picker {
 
 impl Picker {
     pub(super) fn new(cluster: &impl Cluster, draw: Draw) -> Picker {
-        let nodes: Vec<u64> = (1..=cluster.nodes()).collect();
+        let nodes = cluster.nodes();
         assert!(!nodes.is_empty(), "a cluster has nodes");
         let running = nodes.iter().copied().filter(|n| cluster.running(*n));
         Picker {
@@ -48,7 +48,7 @@ impl Picker {
                 .collect(),
             here: cluster.here(),
             // Nobody has led yet: a fault on the leader still has to fire.
-            leader: cluster.leader().unwrap_or(1),
+            leader: cluster.leader().unwrap_or(nodes[0]),
             nodes,
             draw,
         }
@@ -220,8 +220,8 @@ mod tests {
     }
 
     impl Cluster for Five {
-        fn nodes(&self) -> u64 {
-            5
+        fn nodes(&self) -> Vec<u64> {
+            vec![1, 2, 3, 4, 5]
         }
         fn leader(&self) -> Option<u64> {
             self.leader

@@ -20,7 +20,7 @@ pub(super) async fn replicas(
     limit: Duration,
 ) -> Result<Vec<Replica>, String> {
     let applied = || -> Vec<u64> {
-        let members = 1..=world.members();
+        let members = world.members().into_iter();
         members.map(|node| world.standing(node).applied).collect()
     };
     let mut tries = 0;
@@ -41,8 +41,9 @@ async fn read(
     auditor: &mut SimClient,
     limit: Duration,
 ) -> Result<Vec<Replica>, String> {
+    let learners = &world.configuration().learners;
     let mut replicas = Vec::new();
-    for member in 1..=world.members() {
+    for member in world.members() {
         let everything = Call::Range(pb::RangeRequest {
             key: Bytes::from_static(b"\0"),
             range_end: Bytes::from_static(b"\0"),
@@ -51,24 +52,34 @@ async fn read(
         });
         let hash = Call::HashKv(pb::HashKvRequest::default());
         let status = Call::Status(pb::StatusRequest::default());
-        let mut answers = Vec::new();
-        for call in [everything, hash, status] {
+        let mut ask = async |call: Call| {
             let what = call.name();
             match auditor.call(member, call, limit).await {
-                Outcome::Ok(answer) => answers.push(answer),
-                other => return Err(format!("n{member} did not answer {what}: {other:?}")),
+                Outcome::Ok(answer) => Ok(answer),
+                other => Err(format!("n{member} did not answer {what}: {other:?}")),
             }
-        }
-        let [Ret::Range(range), Ret::HashKv(hash), Ret::Status(status)] = answers.as_slice() else {
+        };
+        let range = ask(everything).await?;
+        let hash = match learners.contains(&member) {
+            true => None,
+            false => Some(ask(hash).await?),
+        };
+        let status = ask(status).await?;
+        let (Ret::Range(range), None | Some(Ret::HashKv(_)), Ret::Status(status)) =
+            (&range, &hash, &status)
+        else {
             return Err(format!(
-                "n{member} gave answers of other kinds: {answers:?}"
+                "n{member} gave answers of other kinds: {range:?}, {hash:?}, {status:?}"
             ));
         };
         replicas.push(Replica {
             member,
             revision: range.header.as_ref().map_or(0, |header| header.revision),
             applied_index: status.raft_applied_index,
-            hash_kv: hash.hash,
+            hash_kv: match &hash {
+                Some(Ret::HashKv(hash)) => Some(hash.hash),
+                _ => None,
+            },
             kvs: range.kvs.clone(),
         });
     }

@@ -4,6 +4,7 @@ mod candidate;
 mod holder;
 mod observer;
 
+use super::load::first_member;
 use crate::draw::Draw;
 use crate::format::{Between, Duration as Length, Scenario, Workload};
 use bytes::Bytes;
@@ -82,7 +83,7 @@ impl Owner {
             world: world.clone(),
             seed,
             number,
-            member: u64::from(number) % world.members() + 1,
+            member: first_member(world, number),
             limit: Duration::from_nanos(workload.client_timeout.ns()),
             ttl,
             end,
@@ -117,7 +118,7 @@ impl Owner {
     async fn ask_for(&mut self, call: Call, limit: Duration) -> Outcome {
         let outcome = self.client.call(self.member, call, limit).await;
         if matches!(outcome, Outcome::Unknown(_)) {
-            self.member = self.member % self.world.members() + 1;
+            self.member = self.world.next_member(self.member);
         }
         outcome
     }

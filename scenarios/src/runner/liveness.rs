@@ -23,7 +23,7 @@ pub(super) async fn converged(
     until: u64,
 ) -> Result<(), String> {
     leader(world, until).await?;
-    for member in 1..=world.members() {
+    for member in world.configuration().voters.clone() {
         serves(world, probe, member, limit, until).await?;
     }
     wait(world, until, || {
@@ -33,12 +33,13 @@ pub(super) async fn converged(
 }
 
 /// The store's revision, asked of a member that serves.
-pub(super) async fn revision(probe: &mut SimClient, limit: Duration) -> i64 {
+pub(super) async fn revision(world: &World, probe: &mut SimClient, limit: Duration) -> i64 {
     let get = Call::Range(pb::RangeRequest {
         key: Bytes::from_static(b"k0"),
         ..Default::default()
     });
-    let outcome = probe.call(1, get, limit).await;
+    let member = world.next_member(0);
+    let outcome = probe.call(member, get, limit).await;
     let header = match &outcome {
         Outcome::Ok(ret) => ret.header(),
         Outcome::Refused(_) | Outcome::Unknown(_) => None,
@@ -98,7 +99,7 @@ async fn serves(
 
 /// Why there is no leader that all members follow, if there is none.
 fn no_agreed_leader(world: &World) -> Option<String> {
-    for node in 1..=world.members() {
+    for node in world.members() {
         if !world.is_up(node) {
             let why = world
                 .ended(node)
@@ -110,7 +111,7 @@ fn no_agreed_leader(world: &World) -> Option<String> {
         return Some(format!("nobody leads; {}", describe(world)));
     };
     let term = world.standing(leader).term;
-    for node in 1..=world.members() {
+    for node in world.members() {
         let standing = world.standing(node);
         if standing.term != term || standing.leader != leader {
             return Some(format!(
@@ -125,8 +126,10 @@ fn no_agreed_leader(world: &World) -> Option<String> {
 /// Who has not applied what another has.
 fn behind(world: &World) -> Option<String> {
     let applied = |node: u64| world.standing(node).applied;
-    let most = (1..=world.members()).max_by_key(|&node| applied(node))?;
-    (1..=world.members())
+    let members = world.members();
+    let most = members.iter().copied().max_by_key(|&node| applied(node))?;
+    members
+        .into_iter()
         .find(|&node| applied(node) < applied(most))
         .map(|node| {
             format!(
@@ -141,7 +144,7 @@ fn behind(world: &World) -> Option<String> {
 /// Who is what, at this moment.
 fn describe(world: &World) -> String {
     let mut text = format!("at {}:", seconds(world.now()));
-    for node in 1..=world.members() {
+    for node in world.members() {
         let standing = world.standing(node);
         let role = match (world.is_up(node), standing.role) {
             (false, _) => "down",

@@ -6,6 +6,7 @@ mod judge;
 mod liveness;
 mod load;
 mod nemesis;
+mod operator;
 mod probe;
 mod setup;
 mod story;

@@ -32,7 +32,7 @@ struct State {
 
 impl Nemesis {
     pub(super) fn new(world: World, watch: Watch, damage: Damage, seed: u64) -> Nemesis {
-        let members = world.members();
+        let members = world.nodes();
         let atlas = match damage {
             Damage::Minority => Atlas::new(members, &Streams::new(seed)),
             Damage::Unrestricted => Atlas::unrestricted(members),
@@ -134,8 +134,10 @@ impl Nemesis {
         for number in active {
             self.end(number, true);
         }
-        for node in 1..=self.world.members() {
+        for node in 1..=self.world.nodes() {
             self.world.spare(node);
+        }
+        for node in self.world.members() {
             // Also who ended by itself: if it cannot start, it will say why.
             if !self.world.is_up(node) {
                 self.world.start(node);
@@ -371,7 +373,7 @@ struct View<'a> {
 }
 
 impl Cluster for View<'_> {
-    fn nodes(&self) -> u64 {
+    fn nodes(&self) -> Vec<u64> {
         self.world.members()
     }
 

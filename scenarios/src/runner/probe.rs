@@ -60,7 +60,7 @@ impl Probe {
     }
 
     pub(super) fn fill(&self, world: &World, load_end: u64) {
-        let nodes = (1..=world.members()).map(|node| NodeProbe {
+        let nodes = (1..=world.nodes()).map(|node| NodeProbe {
             operations: (world.take_operations(node).into_iter())
                 .map(Done::from)
                 .collect(),

@@ -1,6 +1,6 @@
 //! From a scenario and its plan to a world.
 
-use crate::format::{Between, Duration, Scenario};
+use crate::format::{Between, Duration, Scenario, Workload};
 use crate::plan::NodeClock;
 use crate::runner::RunOptions;
 use squall_sim::ClockParams;
@@ -21,7 +21,7 @@ pub(super) fn world(
     open: &dyn Fn(u64) -> Open,
 ) -> Setup {
     let cluster = &scenario.cluster;
-    let members = (1..=cluster.nodes)
+    let members = (1..=cluster.all_nodes())
         .map(|id| {
             let clock = clocks.iter().find(|clock| clock.node == id);
             MemberSetup {
@@ -56,7 +56,7 @@ pub(super) fn world(
             reorder: false,
         },
         step_cost: 0,
-        clients: scenario.workload.all_clients() + OWN_CLIENTS + scenario.workload.owners(),
+        clients: first_operator(&scenario.workload) + scenario.workload.operator.clients(),
         bugs: options.bugs,
         keep: if options.record {
             Keep::Everything
@@ -65,6 +65,11 @@ pub(super) fn world(
         },
         trace: options.trace,
     }
+}
+
+/// The number of the operator's first client: it comes after all others.
+pub(super) fn first_operator(workload: &Workload) -> u32 {
+    workload.all_clients() + OWN_CLIENTS + workload.owners()
 }
 
 /// The simulated cluster's id.

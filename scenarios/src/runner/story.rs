@@ -2,9 +2,9 @@
 
 use super::nemesis::Nemesis;
 use super::probe::Probe;
-use super::setup::OWN_CLIENTS;
+use super::setup::{OWN_CLIENTS, first_operator};
 use super::watch::Watch;
-use super::{audit, holding, liveness, load, upkeep, watching};
+use super::{audit, holding, liveness, load, operator, upkeep, watching};
 use crate::format::Scenario;
 use crate::plan::{CrashPoint, Fired, Plan};
 use squall_checkers::replicas::Replica;
@@ -106,7 +106,7 @@ pub(super) async fn tell(world: World, script: Script) -> Ending {
     *notes.nemesis.lock().unwrap_or_else(PoisonError::into_inner) = Some(nemesis.clone());
 
     world.phase(RunPhase::Boot);
-    for node in 1..=world.members() {
+    for node in 1..=scenario.cluster.nodes {
         world.start(node);
     }
     let formed = liveness::leader(&world, world.now() + patience).await;
@@ -149,6 +149,8 @@ pub(super) async fn tell(world: World, script: Script) -> Ending {
     );
     let holders = first + scenario.workload.sessions.count;
     clients.extend(holding::spawn(&world, &scenario, seed, holders, end));
+    let first = first_operator(&scenario.workload);
+    clients.extend(operator::spawn(&world, &scenario, seed, first, end));
     world.sleep_until(end).await;
     for client in clients {
         world.join(client).await;
@@ -162,7 +164,7 @@ pub(super) async fn tell(world: World, script: Script) -> Ending {
 
     if converged.is_ok() && !watching.is_empty() {
         let until = world.now() + patience;
-        board.set_goal(liveness::revision(&mut probe, limit).await, until);
+        board.set_goal(liveness::revision(&world, &mut probe, limit).await, until);
         for task in watching {
             world.join(task).await;
         }

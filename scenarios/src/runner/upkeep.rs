@@ -19,13 +19,14 @@ pub(super) async fn upkeep(world: World, workload: Workload, end: u64) {
     let defragment_every = every(workload.upkeep.defragment_every);
     let mut compact_at = world.now().saturating_add(compact_every);
     let mut defragment_at = world.now().saturating_add(defragment_every);
-    for turn in 0.. {
+    for turn in 0_u64.. {
         let due = compact_at.min(defragment_at);
         if due >= end {
             return;
         }
         world.sleep_until(due).await;
-        let member = turn % world.members() + 1;
+        let members = world.members();
+        let member = members[turn as usize % members.len()];
         if compact_at == due {
             // Every other compaction is answered only when it is done.
             let physical = turn.is_multiple_of(2);

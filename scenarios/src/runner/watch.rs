@@ -1,7 +1,7 @@
 //! The online checks of a run, as the world's observer.
 
 use squall_api::eraftpb::Message;
-use squall_api::{RaftView, SyncId, View};
+use squall_api::{MembersView, RaftView, SyncId, View};
 use squall_checkers::disks::Disks;
 use squall_checkers::raft::{Invariant, Invariants};
 use squall_checkers::replicas::Chain;
@@ -36,9 +36,10 @@ pub(super) struct Suspension {
 
 impl State {
     fn new(voters: u64) -> State {
+        let first = MembersView::first(1..=voters);
         State {
-            raft: Invariants::new(),
-            disks: Disks::new(1..=voters),
+            raft: Invariants::of(first.clone()),
+            disks: Disks::new(first),
             chain: Chain::new(),
             seen: 0,
             suspended: None,

@@ -326,6 +326,8 @@ impl RaftRsLane {
                     .map(entry_id)
                     .collect(),
             },
+            // Nobody changes the members of a mixed cluster.
+            conf_changes: Vec::new(),
         });
         let view = RaftView {
             term: raft.term,
@@ -340,6 +342,7 @@ impl RaftRsLane {
             first_index: 1,
             last_index,
             log: None,
+            members: None,
         };
         if log.is_none() && self.shown.as_ref() == Some(&view) {
             return;

@@ -6,6 +6,7 @@ use super::process::Standing;
 use super::queue::Due;
 use super::shared::Shared;
 use super::task::{Running, Task};
+use squall_api::MembersView;
 use squall_record::{FaultPhase, Kind, RunPhase};
 use std::future::{Future, poll_fn};
 use std::sync::Arc;
@@ -106,9 +107,31 @@ impl World {
 
     // --- looking ---
 
-    /// How many members there are; their ids are 1 to this.
-    pub fn members(&self) -> u64 {
+    /// How many nodes there are; their ids are 1 to this.
+    pub fn nodes(&self) -> u64 {
         self.shared.lock().nodes.len() as u64
+    }
+
+    /// The latest configuration that any member has in force.
+    pub fn configuration(&self) -> Arc<MembersView> {
+        self.shared.lock().configuration.clone()
+    }
+
+    /// The members of that configuration, in ascending order.
+    pub fn members(&self) -> Vec<u64> {
+        self.configuration().all().into_iter().collect()
+    }
+
+    /// The highest id that any configuration had.
+    pub fn highest_member(&self) -> u64 {
+        self.shared.lock().highest_member
+    }
+
+    /// The member that comes after `node`, round and round.
+    pub fn next_member(&self, node: u64) -> u64 {
+        let members = self.configuration().all();
+        let next = members.range(node + 1..).next().or(members.first());
+        next.copied().unwrap_or(node)
     }
 
     /// Whether a member's process runs, paused or not.

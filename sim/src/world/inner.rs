@@ -12,9 +12,10 @@ use super::streams::StreamState;
 use super::task::Task;
 use super::wire::Wire;
 use crate::{DiskParams, FaultCounts, Net};
-use squall_api::{Bugs, Effect};
+use squall_api::{Bugs, Effect, MembersView};
 use squall_record::{Outcome, Why, Witness};
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 /// One application of an entry, by whichever member applied its index first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +53,12 @@ pub(crate) struct Waiting {
     pub(crate) conn: u64,
 }
 
+/// The members that the cluster begins with: those who know that they are some.
+fn first_members(setup: &Setup) -> Arc<MembersView> {
+    let voters = setup.members.iter().flat_map(|m| &m.config.voters);
+    Arc::new(MembersView::first(voters.copied()))
+}
+
 pub(crate) struct Inner {
     pub(crate) now: u64,
     pub(crate) seed: u64,
@@ -80,6 +87,10 @@ pub(crate) struct Inner {
     pub(crate) proposals: BTreeMap<u64, u64>,
     pub(crate) applied: Vec<AppliedEntry>,
     pub(crate) applied_index: u64,
+    /// The latest configuration that anybody has in force.
+    pub(crate) configuration: Arc<MembersView>,
+    /// The highest id that was ever in one.
+    pub(crate) highest_member: u64,
     pub(crate) scratch: Vec<u8>,
     /// Emptied lists of effects, to be filled again.
     pub(crate) spare: Vec<Vec<Effect>>,
@@ -122,6 +133,8 @@ impl Inner {
             proposals: BTreeMap::new(),
             applied: Vec::new(),
             applied_index: 0,
+            highest_member: first_members(setup).all().last().copied().unwrap_or(0),
+            configuration: first_members(setup),
             scratch: Vec::new(),
             spare: Vec::new(),
             kept_from_clients: Vec::new(),

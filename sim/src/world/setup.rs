@@ -8,7 +8,8 @@ use squall_record::{Checkpoint, Event, Op, Stats, Stream, Traced, Window};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// What a world is made of. Member ids are 1 to `members.len()`.
+/// What a world is made of. Member ids are 1 to `members.len()`; one whose
+/// settings name no voters is to join later.
 #[derive(Clone)]
 pub struct Setup {
     /// The root of all randomness.

@@ -26,6 +26,13 @@ impl Inner {
                         Kind::Role { role, term, leader },
                     );
                 }
+                if let Some(members) = &raft.members
+                    && members.index > self.configuration.index
+                {
+                    self.configuration = members.clone();
+                    let highest = members.all().last().copied().unwrap_or(0);
+                    self.highest_member = self.highest_member.max(highest);
+                }
                 let index = raft.commit;
                 self.recorder
                     .detail(now, Some(node), cause, || Kind::Commit { index });

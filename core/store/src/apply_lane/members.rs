@@ -10,8 +10,8 @@ use squall_api::pb::{
     MemberUpdateRequest, MemberUpdateResponse, ResponseHeader,
 };
 use squall_api::{
-    ClusterRequest, ClusterResponse, Effect, Effects, LaneMsg, Now, ReqId, Response, SessionId,
-    View,
+    Bug, ClusterRequest, ClusterResponse, Effect, Effects, LaneMsg, MaintenanceRequest, Now, ReqId,
+    Request, Response, SessionId, View,
 };
 use squall_raft::confchange::Configuration;
 
@@ -19,6 +19,24 @@ impl ApplyLane {
     /// The configuration in force, as of the last entry applied.
     pub(crate) fn configuration(&self) -> Configuration {
         self.meta.membership.config.clone()
+    }
+
+    /// Whether this member gets the log, and does not count.
+    pub(super) fn is_learner(&self) -> bool {
+        let learners = &self.meta.membership.config.learners;
+        learners.contains(&self.cfg.id)
+    }
+
+    /// Whether this member answers such a call. A learner answers little, and
+    /// only from what it has.
+    pub(super) fn serves(&self, req: &Request) -> bool {
+        let is_harmless = match req {
+            Request::Range(range) => range.serializable,
+            Request::Status(_) => true,
+            Request::Maintenance(req) => matches!(req, MaintenanceRequest::Snapshot(_)),
+            _ => false,
+        };
+        is_harmless || !self.is_learner() || self.bugs.has(Bug::LearnerServes)
     }
 
     /// Proposes to add, remove or promote a member.
@@ -88,6 +106,9 @@ impl ApplyLane {
             .membership
             .change(change, context)
             .map_err(Failed::Refused)?;
+        if is_promote && self.bugs.has(Bug::ForgetPromotion) {
+            self.meta.membership.leave_promotion_unsaved(change);
+        }
         let (header, members) = (Some(self.header()), self.meta.membership.list());
         Ok(Response::Cluster(match (added, is_promote) {
             (Some(member), false) => ClusterResponse::MemberAdd(MemberAddResponse {

@@ -7,8 +7,8 @@ use crate::{ApplyLane, RaftLane};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use squall_api::{
-    ClusterRequest, Config, Effect, Effects, Env, Fatal, Input, Machine as _, MaintenanceRequest,
-    Metadata, NoStamp, Now, ReqId, Request, Response, SessionId, Status, pb,
+    Bug, Bugs, ClusterRequest, Config, Effect, Effects, Env, Fatal, Input, Machine as _,
+    MaintenanceRequest, Metadata, NoStamp, Now, ReqId, Request, Response, SessionId, Status, pb,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -50,12 +50,17 @@ fn member_config(id: u64) -> Config {
 }
 
 fn open(id: u64, incarnation: u64, disk: CrashDisk, now: Now) -> Member {
+    open_with(id, incarnation, disk, now, Bugs::NONE)
+}
+
+fn open_with(id: u64, incarnation: u64, disk: CrashDisk, now: Now, bugs: Bugs) -> Member {
     let mut cfg = member_config(id);
     if id > 3 {
         cfg.voters.clear();
     }
     let env = Env {
         rng: ChaCha8Rng::seed_from_u64(id + 100 * incarnation),
+        bugs,
         ..env(&disk.shared(), cfg)
     };
     let (raft, apply) = crate::open(env, now).unwrap();
@@ -337,9 +342,9 @@ fn a_member_joins_as_a_learner_is_promoted_and_removed() {
     cluster.start(4);
     cluster.run(3_000);
     assert!(cluster.marks.contains("raft.asked_for_snapshot"));
-    assert_eq!(cluster.hashes().len(), 1);
-
     assert_eq!(cluster.call(2, promote(4)), "31: members 1 2 3 4");
+    cluster.run(500);
+    assert_eq!(cluster.hashes().len(), 1);
     let again = cluster.call(2, promote(4));
     assert!(again.contains("can only promote a learner"), "{again}");
     let update = Request::Cluster(ClusterRequest::MemberUpdate(pb::MemberUpdateRequest {
@@ -396,4 +401,35 @@ fn membership_survives_a_loss_of_power_and_no_change_is_made_twice() {
     cluster.restart(4, 9);
     cluster.run(3_000);
     assert_eq!(cluster.call(4, list()), "1: members 1 2 4");
+}
+
+#[test]
+fn a_learner_answers_from_what_it_has_and_nothing_else() {
+    let said = |bugs: Bugs| {
+        let mut cluster = Cluster::new();
+        cluster.call(1, put_req(1));
+        cluster.call(1, add(true));
+        let learner = open_with(4, 0, CrashDisk::default(), cluster.now, bugs);
+        cluster.members.insert(4, learner);
+        cluster.run(3_000);
+        let here = pb::RangeRequest {
+            serializable: true,
+            ..get("k1", "")
+        };
+        let calls = [
+            Request::Range(here),
+            Request::Range(get("k1", "")),
+            put_req(2),
+            list(),
+        ];
+        calls.map(|call| cluster.call(4, call))
+    };
+    let [here, others @ ..] = said(Bugs::NONE);
+    assert!(here.contains("k1=1"), "{here}");
+    for other in others {
+        assert!(other.contains("not supported for learner"), "{other}");
+    }
+    // Its harm is that it answers; what it answers is right.
+    let planted = said(Bugs::NONE.with(Bug::LearnerServes));
+    assert!(planted[1].contains("k1=1"), "{planted:?}");
 }

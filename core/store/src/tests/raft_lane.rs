@@ -228,6 +228,7 @@ fn a_single_member_elects_itself_and_commits_what_is_durable() {
     let whole = LogChange {
         from: 1,
         entries: Vec::new(),
+        conf_changes: Vec::new(),
     };
     assert_eq!(bench.view().log, Some(whole));
 

@@ -135,7 +135,12 @@ impl FaultChecker<'_, '_> {
     /// Damage needs somebody whom the atlas allows to be damaged.
     fn damage(&mut self, fault: &Fault, key: &str) {
         let cluster = &self.check.scenario.cluster;
-        if fault.action.is_damage() && cluster.damage == Damage::Minority && cluster.nodes < 3 {
+        let restricted = fault.action.is_damage() && cluster.damage == Damage::Minority;
+        if restricted && cluster.spares > 0 {
+            let message = "nobody knows who is a minority where the members change";
+            let expected = "expected cluster.damage = \"unrestricted\", or no spares";
+            self.wrong(&[key], message, expected);
+        } else if restricted && cluster.nodes < 3 {
             let message = format!(
                 "a cluster of {} survives no damage, so nobody may be hit",
                 cluster.nodes

@@ -37,6 +37,6 @@ pub(super) async fn run(mut owner: Owner) {
         if !has_ended {
             stream.close();
         }
-        owner.member = owner.member % owner.world.members() + 1;
+        owner.member = owner.world.next_member(owner.member);
     }
 }

@@ -1,6 +1,7 @@
 //! A controller, as Kubernetes has them: it lists, watches from the next
 //! revision on, and keeps a cache that is to equal the store.
 
+use super::super::load::first_member;
 use super::follow::{Follow, Followed, Heard, create};
 use super::{Board, late};
 use crate::format::Workload;
@@ -42,7 +43,7 @@ impl Controller {
             world: world.clone(),
             board: board.clone(),
             number,
-            member: u64::from(number) % world.members() + 1,
+            member: first_member(world, number),
             limit: Duration::from_nanos(workload.client_timeout.ns()),
             kvs: BTreeMap::new(),
         }
@@ -70,7 +71,7 @@ impl Controller {
                     After::Compacted => {}
                 }
             }
-            self.member = self.member % self.world.members() + 1;
+            self.member = self.world.next_member(self.member);
             self.world.sleep(PAUSE).await;
         }
     }

@@ -1,6 +1,7 @@
 //! A client that watches this and that, is slow at times, changes its mind, and
 //! goes on elsewhere when its stream breaks.
 
+use super::super::load::first_member;
 use super::follow::{Follow, Followed, create};
 use super::{Board, late};
 use crate::draw::Draw;
@@ -46,7 +47,7 @@ impl Watcher {
             board: board.clone(),
             seed,
             number,
-            member: u64::from(number) % world.members() + 1,
+            member: first_member(world, number),
             whims: 0,
         }
     }
@@ -66,7 +67,7 @@ impl Watcher {
                 Ok(()) => return,
                 Err(rest) => watches = rest,
             }
-            self.member = self.member % self.world.members() + 1;
+            self.member = self.world.next_member(self.member);
             self.world.sleep(20_000_000).await;
         }
     }
