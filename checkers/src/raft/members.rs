@@ -38,7 +38,9 @@ impl Grants {
         let candidates = self.0.get(&term);
         let voters = candidates.and_then(|c| c.get(&node)).unwrap_or(&none);
         if !members.is_quorum(|id| id == node || voters.contains(&id)) {
-            found.elected_by_too_few(source, term, voters, members);
+            let mut others = voters.clone();
+            others.remove(&node);
+            found.elected_by_too_few(source, term, &others, members);
         }
     }
 }
