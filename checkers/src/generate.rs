@@ -100,6 +100,7 @@ pub fn history(shape: &Shape) -> Generated {
         .enumerate()
         .map(|(i, (p, outcome))| {
             let op = Op {
+                token: String::new(),
                 id: i as u64,
                 client: p.client + 1,
                 process: process[p.client as usize],

@@ -1,6 +1,7 @@
 //! History in, verdict out: pass, fail with a witness, or unknown with a reason.
 
 pub mod alarms;
+pub mod auth;
 pub mod compaction;
 pub mod damage;
 mod describe;

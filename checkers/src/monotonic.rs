@@ -154,6 +154,7 @@ mod tests {
 
     fn history(rows: &[Row]) -> Vec<Op> {
         let op = |(id, &(member, invoke, ret, revision, raft_term)): (usize, &Row)| Op {
+            token: String::new(),
             id: id as u64,
             client: 0,
             process: 0,

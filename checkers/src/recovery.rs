@@ -180,6 +180,7 @@ mod tests {
                 let (id, ret) = (i, Some(invoke + 1));
                 let call = Call::Put(Default::default());
                 Op {
+                    token: String::new(),
                     id,
                     client: 0,
                     process: 0,

@@ -9,10 +9,11 @@ mod by_truth;
 mod by_watch;
 #[cfg(test)]
 mod tests;
-mod told;
+pub(crate) mod told;
 pub(crate) mod truth;
 
 use crate::linearizable::Applied;
+use crate::store::leases;
 use bytes::Bytes;
 use squall_api::pb::KeyValue;
 use squall_record::{Check, Fact, Op, Reason, Stream, Verdict, Witness, seconds};
@@ -172,10 +173,12 @@ pub fn check(
     applied: Option<&[Applied]>,
 ) -> Vec<Check> {
     let (watches, strays) = told::read(streams);
+    let in_keys = leases::told(history, applied);
+    let replay = |applied: &[Applied]| Truth::replay(&in_keys.history, applied);
     let case = Case {
         watches,
         strays,
-        truth: applied.map_or_else(Truth::default, |applied| Truth::replay(history, applied)),
+        truth: in_keys.applied.as_deref().map(replay).unwrap_or_default(),
         caches,
     };
     let known = |(_, event): &(u64, &_)| told::kv_of(event).1 <= case.truth.through();

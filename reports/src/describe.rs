@@ -485,6 +485,7 @@ mod tests {
     #[test]
     fn every_outcome_says_how_sure_it_is() {
         let op = |outcome| Op {
+            token: String::new(),
             id: 1,
             client: 1,
             process: 1,

@@ -25,8 +25,8 @@ pub use fault::{
     Latency, LinkSpec, Moment, Partition, Region, Repeat, Way,
 };
 pub use scenario::{
-    After, CheckSpec, ClockConfig, ClusterConfig, Damage, DiskConfig, Elections, Expect, Keys,
-    LinkConfig, Locks, Mix, Operator, SCHEMA, Scenario, Sessions, Skew, Upkeep, WatchLoad,
+    After, AuthLoad, CheckSpec, ClockConfig, ClusterConfig, Damage, DiskConfig, Elections, Expect,
+    Keys, LinkConfig, Locks, Mix, Operator, SCHEMA, Scenario, Sessions, Skew, Upkeep, WatchLoad,
     Workload,
 };
 pub use selector::Selector;

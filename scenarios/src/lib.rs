@@ -28,6 +28,7 @@ pub mod isolate;
 pub mod library;
 pub mod marks;
 mod panics;
+mod permissions;
 pub mod plan;
 pub mod rundir;
 pub mod runner;

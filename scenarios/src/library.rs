@@ -53,6 +53,7 @@ const LIBRARY: &[(&str, &str)] = library![
     "leases-and-clocks",
     "locks-and-pauses",
     "elections-and-crashes",
+    "permissions-in-flight",
     "lying-disks",
     "wiped-member",
     "figure-eight",

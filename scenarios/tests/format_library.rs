@@ -53,8 +53,8 @@ fn every_scenario_asks_for_enough_to_judge() {
     // These have a load of their own: one is made anew for each operation of its
     // disks, one is about a single disk, one reads a few keys under leases, two
     // take their time over what is cut or far away, two are about watches, and
-    // four wait for leases to end.
-    const OWN_LOAD: [&str; 11] = [
+    // four wait for leases to end; where permissions change, much is refused.
+    const OWN_LOAD: [&str; 12] = [
         "crash-points",
         "elections-and-crashes",
         "failed-syncs-then-power-loss",
@@ -62,6 +62,7 @@ fn every_scenario_asks_for_enough_to_judge() {
         "leases-and-crashes",
         "locks-and-pauses",
         "partial-partition",
+        "permissions-in-flight",
         "read-leases",
         "watches-and-compaction",
         "watches-under-faults",

@@ -11,6 +11,12 @@ use squall_record::{Run, Verdict};
 /// judged by the messages that members sent each other; two leaders in a term,
 /// what a second vote leads to, come in about one storm of a hundred.
 const CONSEQUENCES: &[&str] = &[
+    "auth.logins",
+    "auth.permitted",
+    "auth.refused",
+    "auth.root",
+    "auth.tokens",
+    "auth.watches",
     "linearizable",
     "durability",
     "replicas",
@@ -116,6 +122,7 @@ macro_rules! hunts {
 }
 
 hunts! {
+    accept_expired_tokens AcceptExpiredTokens;
     accept_old_term AcceptOldTerm;
     ack_before_fsync AckBeforeFsync;
     ack_on_append AckOnAppend;
@@ -124,6 +131,7 @@ hunts! {
     apply_on_append ApplyOnAppend;
     cancel_ignores_zero CancelIgnoresZero;
     cancel_keeps_watcher CancelKeepsWatcher;
+    check_one_branch CheckOneBranch;
     commit_old_term CommitOldTerm;
     compact_revision_refused CompactRevisionRefused;
     compacted_unnamed CompactedUnnamed;
@@ -138,15 +146,19 @@ hunts! {
     drop_delete_at_compaction DropDeleteAtCompaction;
     early_conf_change EarlyConfChange;
     empty_delete_takes_revision EmptyDeleteTakesRevision;
+    enable_without_root EnableWithoutRoot;
     failed_txn_keeps_puts FailedTxnKeepsPuts;
+    forget_auth_enabled ForgetAuthEnabled;
     forget_promotion ForgetPromotion;
     forget_tombstones ForgetTombstones;
     forget_vote ForgetVote;
     half_quorum HalfQuorum;
+    hash_at_apply HashAtApply;
     hash_ignores_tail HashIgnoresTail;
     hold_after_expiry HoldAfterExpiry;
     ignore_failed_fsync IgnoreFailedFsync;
     ignore_full_disk IgnoreFullDisk;
+    ignore_permission_gaps IgnorePermissionGaps;
     ignore_prev_term IgnorePrevTerm;
     ignore_value_creates IgnoreValueCreates;
     install_forgets_watchers InstallForgetsWatchers;
@@ -155,16 +167,19 @@ hunts! {
     keep_conflict KeepConflict;
     keep_old_attachment KeepOldAttachment;
     keep_old_leases KeepOldLeases;
+    keep_tokens_of_deleted KeepTokensOfDeleted;
     key_watched_as_range KeyWatchedAsRange;
     learner_counts LearnerCounts;
     lease_by_wall_clock LeaseByWallClock;
     lease_outlives_bound LeaseOutlivesBound;
     line_by_key LineByKey;
+    login_without_password LoginWithoutPassword;
     lose_attachments LoseAttachments;
     lose_negative_leases LoseNegativeLeases;
     missing_key_has_value MissingKeyHasValue;
     newest_is_future NewestIsFuture;
     observe_candidates ObserveCandidates;
+    open_maintenance OpenMaintenance;
     prev_is_new PrevIsNew;
     prev_kv_is_new PrevKvIsNew;
     progress_while_behind ProgressWhileBehind;
@@ -187,22 +202,27 @@ hunts! {
     snapshot_forgets_learners SnapshotForgetsLearners;
     sort_within_limit SortWithinLimit;
     split_revisions SplitRevisions;
+    stale_permissions StalePermissions;
     stuck_probe StuckProbe;
     swap_filters SwapFilters;
     take_any_read_answer TakeAnyReadAnswer;
+    token_bound_to_member TokenBoundToMember;
     truncate_on_append TruncateOnAppend;
     two_conf_changes TwoConfChanges;
     txn_reads_before TxnReadsBefore;
     txn_splits_revisions TxnSplitsRevisions;
+    unchecked_lease_keys UncheckedLeaseKeys;
     unconfirmed_read UnconfirmedRead;
     unguarded_proclaim UnguardedProclaim;
     unguarded_resign UnguardedResign;
+    unsaved_auth_revision UnsavedAuthRevision;
     unsynced_hard_state UnsyncedHardState;
     version_outlives_key VersionOutlivesKey;
     vote_ignores_term VoteIgnoresTerm;
     vote_shorter_log VoteShorterLog;
     wake_without_looking WakeWithoutLooking;
     watch_from_now_replays WatchFromNowReplays;
+    watch_outlives_permission WatchOutlivesPermission;
     zero_end_is_empty ZeroEndIsEmpty;
 }
 

@@ -167,6 +167,7 @@ mod tests {
             .into_iter()
             .enumerate()
             .map(|(i, outcome)| Op {
+                token: String::new(),
                 id: i as u64,
                 client: 1,
                 process: 1 + i as u32,
@@ -197,6 +198,7 @@ mod tests {
     #[test]
     fn streams_survive_the_file_and_are_no_operations() {
         let stream = Stream {
+            token: String::new(),
             id: 3,
             client: 1,
             member: 2,

@@ -21,6 +21,9 @@ pub struct Op {
     pub invoke: u64,
     /// When the client knew the outcome, or gave up; `None` if the run ended first.
     pub ret: Option<u64>,
+    /// The token that it came with, as `Authenticate` gave it; empty for none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub token: String,
     /// What was asked.
     pub call: Call,
     /// What came of it.

@@ -13,6 +13,9 @@ pub struct Stream {
     pub client: u32,
     /// The member that was asked.
     pub member: u64,
+    /// The token that it came with; empty for none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub token: String,
     /// What the client said, the message that opened the stream first.
     pub said: Vec<Said>,
     /// What the client took from its connection, in order.

@@ -159,6 +159,7 @@ fn op(id: u64, text: &str) -> Op {
         _ => Outcome::Ok(ret),
     };
     Op {
+        token: String::new(),
         id,
         client: 1,
         process: 1,

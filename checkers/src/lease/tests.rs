@@ -36,6 +36,7 @@ impl Case {
     fn op(mut self, at: (u64, u64), call: Call, outcome: Outcome) -> Case {
         let id = self.history.len() as u64;
         self.history.push(Op {
+            token: String::new(),
             id,
             client: 1,
             process: 1,

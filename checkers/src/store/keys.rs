@@ -276,6 +276,7 @@ mod tests {
             b"\xff",
         ];
         let put = |key: &&[u8]| Op {
+            token: String::new(),
             id: 0,
             client: 0,
             process: 0,

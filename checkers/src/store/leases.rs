@@ -58,6 +58,7 @@ pub(crate) fn told<'a>(history: &'a [Op], applied: Option<&'a [Applied]>) -> Tol
         for _ in 0..attached.grants.get(lease).copied().unwrap_or(0) {
             expiries.entry(*lease).or_default().push(next);
             ops.push(Op {
+                token: String::new(),
                 id: next,
                 client: u32::MAX,
                 process: u32::MAX,

@@ -248,6 +248,10 @@ pub(super) fn compaction(case: &Case<'_>) -> Option<Broken> {
         if at == 0 && watch.cancel_said.is_some_and(|said| said <= t) {
             return None;
         }
+        // Whether its client may watch is judged with the permissions.
+        if at == 0 && crate::auth::is_denial(&response.cancel_reason) {
+            return None;
+        }
         let (class, text) = match at {
             0 => (
                 "canceled-unasked",

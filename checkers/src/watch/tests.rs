@@ -53,6 +53,7 @@ fn history() -> (Vec<Op>, Vec<Applied>) {
         }),
     ];
     let ops = calls.into_iter().enumerate().map(|(i, call)| Op {
+        token: String::new(),
         id: i as u64,
         client: 1,
         process: 1,
@@ -162,6 +163,7 @@ impl Told {
         let first = (10, RequestUnion::CreateRequest(self.create.clone()));
         let said = [first].into_iter().chain(self.said.clone());
         Stream {
+            token: String::new(),
             id,
             client: 7,
             member: 1,

@@ -3,9 +3,10 @@
 
 use crate::linearizable::Applied;
 use crate::store::model::{FIRST_REVISION, State};
+use crate::store::timeline::may_write;
 use bytes::Bytes;
 use squall_api::pb::{Event, KeyValue, event};
-use squall_record::{Call, Op};
+use squall_record::{Call, Op, Outcome};
 use std::collections::BTreeMap;
 
 /// The changes of every revision, up to the one that they are known to.
@@ -43,10 +44,21 @@ impl<'a> Truth<'a> {
                 continue;
             }
             let Some(op) = entry.op.and_then(|op| by_id.get(&op)) else {
+                if entry.revision == before {
+                    continue;
+                }
                 break;
             };
-            // A refused call has no effect.
-            let _ = state.answer(&op.call);
+            // Whoever was refused, for a reason that the replay does not know or for
+            // one that it does, changed nothing.
+            let is_silent = match &op.outcome {
+                Outcome::Ok(_) => false,
+                Outcome::Refused(_) => true,
+                Outcome::Unknown(_) => entry.revision == before && may_write(&op.call),
+            };
+            if !is_silent {
+                let _ = state.answer(&op.call);
+            }
             if state.revision() != entry.revision {
                 break;
             }

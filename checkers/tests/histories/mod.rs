@@ -18,6 +18,7 @@ impl Store {
     pub fn push(&mut self, invoke: u64, ret: Option<u64>, call: Call, outcome: Outcome) {
         let n = self.ops.len() as u64;
         self.ops.push(Op {
+            token: String::new(),
             id: n,
             client: 1 + (n % 3) as u32,
             process: n as u32,

@@ -520,10 +520,7 @@ impl ApplyLane {
                 let result = self.change_members(&change, context);
                 (proposal, Some(self.finish(result)?))
             }
-            Some(Applied::Command(header, mut command)) => {
-                if !self.waiting.has_proposal(header.id) {
-                    strip_reads(&mut command);
-                }
+            Some(Applied::Command(header, command)) => {
                 answers_when_removed = matches!(&command, Command::Compaction(c) if c.physical);
                 about_leases = leases_of(&command);
                 (header.id, self.execute_in(now, entry, &header, command)?)
@@ -625,9 +622,14 @@ impl ApplyLane {
         now: Now,
         entry: &Entry,
         header: &RequestHeader,
-        command: Command,
+        mut command: Command,
     ) -> Result<Response, Failed> {
         self.permit(header, &command)?;
+        // Permission is needed for what only the answer needs, too: every member
+        // has to have asked for it.
+        if !self.waiting.has_proposal(header.id) {
+            strip_reads(&mut command);
+        }
         self.alarms.check(&command)?;
         if self.bugs.has(Bug::LocalQuota)
             && self.store.stored_bytes() + cost(&command) > self.cfg.quota_bytes

@@ -1,8 +1,8 @@
 //! What a scenario means by what it leaves out.
 
 use super::{
-    Between, ClockConfig, ClusterConfig, Damage, DiskConfig, Duration, Elections, Keys, Latency,
-    LinkConfig, Locks, Mix, Operator, Ratio, Sessions, SignedDuration, Size, Skew, Upkeep,
+    AuthLoad, Between, ClockConfig, ClusterConfig, Damage, DiskConfig, Duration, Elections, Keys,
+    Latency, LinkConfig, Locks, Mix, Operator, Ratio, Sessions, SignedDuration, Size, Skew, Upkeep,
     WatchLoad, Workload,
 };
 
@@ -18,6 +18,7 @@ impl Default for ClusterConfig {
             request_timeout: Duration::from_ms(5000),
             lease_checkpoint: Duration::from_ms(300_000),
             corrupt_check: Duration::from_ms(0),
+            auth_token_ttl: Duration::from_ms(300_000),
             max_append: Size::from_bytes(1 << 20),
             snapshot_entries: 10_000,
             snapshot_chunk: Size::from_bytes(1 << 20),
@@ -99,6 +100,7 @@ impl Default for Workload {
             locks: Locks::default(),
             elections: Elections::default(),
             operator: Operator::default(),
+            auth: AuthLoad::default(),
             value_size: Between {
                 min: Size::from_bytes(8),
                 max: Size::from_bytes(32),
@@ -107,6 +109,16 @@ impl Default for Workload {
             run_for: Duration::from_ms(10_000),
             watch: WatchLoad::default(),
             upkeep: Upkeep::default(),
+        }
+    }
+}
+
+impl Default for AuthLoad {
+    /// None; if there are any, somebody changes something about twice a second.
+    fn default() -> AuthLoad {
+        AuthLoad {
+            users: 0,
+            change_every: Duration::from_ms(500),
         }
     }
 }

@@ -3,8 +3,8 @@
 use super::document::{Document, Entry, Node, Problem, Value};
 use super::fields::{Fields, Read, unknown, wrong_kind};
 use super::{
-    After, CheckSpec, ClockConfig, ClusterConfig, Damage, DiskConfig, Elections, Expect, Fault,
-    Keys, LinkConfig, Locks, Mix, Operator, Ratio, SCHEMA, Scenario, Sessions, Skew, Upkeep,
+    After, AuthLoad, CheckSpec, ClockConfig, ClusterConfig, Damage, DiskConfig, Elections, Expect,
+    Fault, Keys, LinkConfig, Locks, Mix, Operator, Ratio, SCHEMA, Scenario, Sessions, Skew, Upkeep,
     WatchLoad, Workload, fault,
 };
 
@@ -117,6 +117,7 @@ fn cluster(entry: Option<&Entry>) -> Result<ClusterConfig, Problem> {
         "request_timeout",
         "lease_checkpoint",
         "corrupt_check",
+        "auth_token_ttl",
         "max_append",
         "snapshot_entries",
         "snapshot_chunk",
@@ -145,6 +146,7 @@ fn cluster(entry: Option<&Entry>) -> Result<ClusterConfig, Problem> {
         request_timeout: fields.or("request_timeout", default.request_timeout)?,
         lease_checkpoint: fields.or("lease_checkpoint", default.lease_checkpoint)?,
         corrupt_check: fields.or("corrupt_check", default.corrupt_check)?,
+        auth_token_ttl: fields.or("auth_token_ttl", default.auth_token_ttl)?,
         max_append: fields.or("max_append", default.max_append)?,
         snapshot_entries: fields.or("snapshot_entries", default.snapshot_entries)?,
         snapshot_chunk: fields.or("snapshot_chunk", default.snapshot_chunk)?,
@@ -226,6 +228,7 @@ fn workload(entry: Option<&Entry>) -> Result<Workload, Problem> {
         "locks",
         "elections",
         "operator",
+        "auth",
         "value_size",
         "client_timeout",
         "run_for",
@@ -246,6 +249,7 @@ fn workload(entry: Option<&Entry>) -> Result<Workload, Problem> {
         locks: fields.or("locks", default.locks)?,
         elections: fields.or("elections", default.elections)?,
         operator: fields.or("operator", default.operator)?,
+        auth: fields.or("auth", default.auth)?,
         value_size: fields.or("value_size", default.value_size)?,
         client_timeout: fields.or("client_timeout", default.client_timeout)?,
         run_for: fields.or("run_for", default.run_for)?,
@@ -273,6 +277,17 @@ impl Read for Upkeep {
         Ok(Upkeep {
             compact_every: fields.optional("compact_every")?,
             defragment_every: fields.optional("defragment_every")?,
+        })
+    }
+}
+
+impl Read for AuthLoad {
+    fn read(node: &Node) -> Result<AuthLoad, Problem> {
+        let fields = Fields::open(node, "`workload.auth`", &["users", "change_every"])?;
+        let default = AuthLoad::default();
+        Ok(AuthLoad {
+            users: fields.or("users", default.users)?,
+            change_every: fields.or("change_every", default.change_every)?,
         })
     }
 }

@@ -49,6 +49,8 @@ pub struct ClusterConfig {
     pub lease_checkpoint: Duration,
     /// How often the leader compares all members' hashes; 0 for never.
     pub corrupt_check: Duration,
+    /// How long a simple token is good after its last use.
+    pub auth_token_ttl: Duration,
     /// A Raft message carries entries up to this size, but always one.
     pub max_append: Size,
     /// The log is compacted each time this many more entries were applied.
@@ -87,6 +89,7 @@ impl ClusterConfig {
             request_timeout: self.request_timeout.ns(),
             lease_checkpoint_interval: self.lease_checkpoint.ns(),
             corrupt_check_interval: self.corrupt_check.ns(),
+            auth_token_ttl: self.auth_token_ttl.ns(),
             wal_segment_bytes: self.wal_segment.bytes(),
             snapshot_chunk_bytes: self.snapshot_chunk.bytes(),
             max_append_bytes: self.max_append.bytes(),
@@ -96,6 +99,8 @@ impl ClusterConfig {
             backend_commit_entries: self.backend_commit_entries,
             watch_window: self.watch_window,
             watch_progress_interval: self.watch_progress.ns(),
+            // The least: nobody attacks these passwords.
+            bcrypt_cost: 4,
             ..Config::new(cluster, id, self.first_voters(id))
         }
     }
@@ -188,6 +193,8 @@ pub struct Workload {
     pub elections: Elections,
     /// Who changes the members and moves leadership.
     pub operator: Operator,
+    /// Users whose permissions change.
+    pub auth: AuthLoad,
     /// The length of a value.
     pub value_size: Between<Size>,
     /// How long a client waits for an answer before it gives up.
@@ -310,6 +317,26 @@ impl Operator {
     /// How many clients it has.
     pub fn clients(&self) -> u32 {
         2 * u32::from(self.changes.is_some()) + u32::from(self.transfers.is_some())
+    }
+}
+
+/// `workload.auth`: users besides the others, and who manages them. If there are
+/// any, auth is enabled, and the other clients are root.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AuthLoad {
+    /// How many users, each with a client that calls and one that watches.
+    pub users: u32,
+    /// The mean time between two changes of users, roles and permissions.
+    pub change_every: Duration,
+}
+
+impl AuthLoad {
+    /// How many clients they have: one that manages, and two each.
+    pub fn clients(&self) -> u32 {
+        match self.users {
+            0 => 0,
+            users => 1 + 2 * users,
+        }
     }
 }
 

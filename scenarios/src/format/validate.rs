@@ -3,7 +3,7 @@
 
 use super::document::{Document, Problem, Step};
 use super::fields::unknown;
-use super::{After, Between, CheckSpec, Expect, Scenario, Selector, fault};
+use super::{After, Between, CheckSpec, Elections, Expect, Scenario, Selector, WatchLoad, fault};
 
 /// The most members that a cluster may have: raft groups are small, and
 /// etcd advises 7 at most.
@@ -197,6 +197,33 @@ impl Checker<'_> {
                 workload.sessions.count
             );
             self.wrong(&sessions("count"), message, "expected 0 to 1000");
+        }
+        let auth = |key| [Step::Key("workload"), Step::Key("auth"), Step::Key(key)];
+        if workload.auth.users > 100 {
+            let message = format!("a workload cannot have {} users", workload.auth.users);
+            self.wrong(&auth("users"), message, "expected 0 to 100");
+        }
+        for (others, are_there) in [
+            ("watch", workload.watch != WatchLoad::default()),
+            ("locks", workload.locks.count > 0),
+            ("elections", workload.elections != Elections::default()),
+            ("operator", workload.operator.clients() > 0),
+            ("upkeep", workload.upkeep.clients() > 0),
+        ] {
+            if workload.auth.users > 0 && are_there {
+                self.wrong(
+                    &auth("users"),
+                    format!("the clients of `workload.{others}` do not log in"),
+                    format!("expected either users or `workload.{others}`"),
+                );
+            }
+        }
+        if workload.auth.change_every.ns() == 0 {
+            self.wrong(
+                &auth("change_every"),
+                "permissions cannot change all the time",
+                "expected more than 0",
+            );
         }
         let locks = [Step::Key("workload"), Step::Key("locks")];
         let crowd = u64::from(workload.locks.count)

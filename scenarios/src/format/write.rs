@@ -45,6 +45,7 @@ fn write_cluster(out: &mut String, scenario: &Scenario) -> fmt::Result {
     writeln!(out, "request_timeout = \"{}\"", cluster.request_timeout)?;
     writeln!(out, "lease_checkpoint = \"{}\"", cluster.lease_checkpoint)?;
     writeln!(out, "corrupt_check = \"{}\"", cluster.corrupt_check)?;
+    writeln!(out, "auth_token_ttl = \"{}\"", cluster.auth_token_ttl)?;
     writeln!(out, "max_append = \"{}\"", cluster.max_append)?;
     writeln!(out, "snapshot_entries = {}", cluster.snapshot_entries)?;
     writeln!(out, "snapshot_chunk = \"{}\"", cluster.snapshot_chunk)?;
@@ -106,6 +107,11 @@ fn write_workload(out: &mut String, scenario: &Scenario) -> fmt::Result {
         .map(|(key, weight)| format!("{key} = {weight}"))
         .collect();
     writeln!(out, "mix = {{ {} }}", weights.join(", "))?;
+    writeln!(
+        out,
+        "auth = {{ users = {}, change_every = \"{}\" }}",
+        workload.auth.users, workload.auth.change_every
+    )?;
     writeln!(
         out,
         "sessions = {{ count = {}, ttl = \"{}\" }}",

@@ -1,10 +1,11 @@
 //! The audit: each member's full contents, after convergence.
 
+use super::identity::Identity;
 use bytes::Bytes;
 use squall_api::pb;
 use squall_checkers::replicas::Replica;
 use squall_record::{Call, Outcome, Ret, Target};
-use squall_sim::world::{SimClient, World};
+use squall_sim::world::World;
 use std::time::Duration;
 
 /// How often the members are read again, if they have applied more meanwhile.
@@ -16,7 +17,7 @@ const PAUSE: u64 = 200_000_000;
 /// cluster that nobody asks for anything goes on by itself while there are leases.
 pub(super) async fn replicas(
     world: &World,
-    auditor: &mut SimClient,
+    auditor: &mut Identity,
     limit: Duration,
 ) -> Result<Vec<Replica>, String> {
     let applied = || -> Vec<u64> {
@@ -38,7 +39,7 @@ pub(super) async fn replicas(
 
 async fn read(
     world: &World,
-    auditor: &mut SimClient,
+    auditor: &mut Identity,
     limit: Duration,
 ) -> Result<Vec<Replica>, String> {
     let learners = &world.configuration().learners;

@@ -10,6 +10,7 @@ use crate::plan::{Fired, Schedule};
 use bytes::Bytes;
 use squall_api::pb::request_op::Request as RequestOp;
 use squall_api::{Bug, Bugs, pb};
+use squall_checkers::auth::{self, Took};
 use squall_checkers::lease::{self, Ended};
 use squall_checkers::linearizable::{self, Applied, Budget};
 use squall_checkers::{alarms, compaction};
@@ -60,16 +61,7 @@ pub(super) fn judge(evidence: Evidence<'_>) -> Run {
         trace,
     } = simulated;
     let broken = violation.is_some();
-    let orders: Vec<Applied> = applied
-        .iter()
-        .filter_map(|entry| {
-            (entry.op.is_some() || entry.lease.is_some()).then_some(Applied {
-                op: entry.op,
-                lease: entry.lease,
-                revision: entry.revision,
-            })
-        })
-        .collect();
+    let orders = orders(&history, &applied);
 
     let is_watch = |stream: &&Stream| matches!(stream.said[0].message, Call::Watch(_));
     let watched: Vec<Stream> = streams.iter().filter(is_watch).cloned().collect();
@@ -125,6 +117,14 @@ pub(super) fn judge(evidence: Evidence<'_>) -> Run {
         let until = value.as_ref().map_or(stats.simulated_ns, |v| v.load_end);
         let terms = lease_terms(scenario);
         checks.extend(lease::check(&history, &events, &ended, terms, until));
+    }
+    if scenario.workload.auth.users > 0 {
+        let took: Vec<Took> = applied.iter().map(took).collect();
+        let terms = auth::Terms {
+            token_ttl: scenario.cluster.auth_token_ttl.ns(),
+            drift_ppm: drift_ppm(scenario),
+        };
+        checks.extend(auth::check(&history, &streams, &events, Some(&took), terms));
     }
     let (stops, own_end) = members(&events, &schedule.faults, suspension.as_ref());
     checks.push(own_end);
@@ -190,18 +190,57 @@ fn ended(entry: &AppliedEntry) -> Option<Ended> {
     })
 }
 
-/// What a scenario's members promise about leases. Drifts add up.
-fn lease_terms(scenario: &Scenario) -> lease::Terms {
-    let cluster = &scenario.cluster;
-    let config = cluster.member(CLUSTER, 1);
-    let own = cluster.clock.drift_ppm;
+/// What took effect on the keys, in order. A write of which nobody knows what came
+/// of it, and that took no revision, had none: it may have been refused when it was
+/// applied.
+fn orders(history: &[Op], applied: &[AppliedEntry]) -> Vec<Applied> {
+    let mut orders = Vec::new();
+    let mut revision = 1;
+    for entry in applied {
+        let before = std::mem::replace(&mut revision, entry.revision);
+        let op = entry.op.filter(|op| {
+            let Op { call, outcome, .. } = &history[*op as usize];
+            let is_write = matches!(call, Call::Put(_) | Call::DeleteRange(_) | Call::Txn(_));
+            let is_open = matches!(outcome, Outcome::Unknown(_));
+            !(is_write && is_open && entry.revision == before)
+        });
+        if op.is_some() || entry.lease.is_some() {
+            orders.push(Applied {
+                op,
+                lease: entry.lease,
+                revision: entry.revision,
+            });
+        }
+    }
+    orders
+}
+
+fn took(entry: &AppliedEntry) -> Took {
+    Took {
+        op: entry.op,
+        lease: entry.lease,
+        t: entry.t,
+        revision: entry.revision,
+    }
+}
+
+/// How wrong a clock may run. Drifts add up.
+fn drift_ppm(scenario: &Scenario) -> u64 {
+    let own = scenario.cluster.clock.drift_ppm;
     let skews = scenario.faults.iter().map(|fault| match &fault.action {
         FaultAction::ClockSkew { drift_ppm, .. } => drift_ppm.unsigned_abs(),
         _ => 0,
     });
+    own.min.unsigned_abs().max(own.max.unsigned_abs()) + skews.sum::<u64>()
+}
+
+/// What a scenario's members promise about leases.
+fn lease_terms(scenario: &Scenario) -> lease::Terms {
+    let cluster = &scenario.cluster;
+    let config = cluster.member(CLUSTER, 1);
     lease::Terms {
         min_ttl: config.min_lease_ttl(),
-        drift_ppm: own.min.unsigned_abs().max(own.max.unsigned_abs()) + skews.sum::<u64>(),
+        drift_ppm: drift_ppm(scenario),
         checkpoint_interval: config.lease_checkpoint_interval,
         election_timeout: config.election_timeout,
         request_timeout: config.request_timeout,

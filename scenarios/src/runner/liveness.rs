@@ -1,10 +1,11 @@
 //! The liveness phase: everything is healed, and the cluster must converge, or
 //! we say what it lacks.
 
+use super::identity::Identity;
 use bytes::Bytes;
 use squall_api::{Role, pb};
 use squall_record::{Call, Outcome, Target, seconds};
-use squall_sim::world::{SimClient, World};
+use squall_sim::world::World;
 use std::time::Duration;
 
 /// How often the cluster is looked at.
@@ -18,7 +19,7 @@ pub(super) async fn leader(world: &World, until: u64) -> Result<(), String> {
 /// Waits until every member serves, and has applied everything that any has.
 pub(super) async fn converged(
     world: &World,
-    probe: &mut SimClient,
+    probe: &mut Identity,
     limit: Duration,
     until: u64,
 ) -> Result<(), String> {
@@ -33,7 +34,7 @@ pub(super) async fn converged(
 }
 
 /// The store's revision, asked of a member that serves.
-pub(super) async fn revision(world: &World, probe: &mut SimClient, limit: Duration) -> i64 {
+pub(super) async fn revision(world: &World, probe: &mut Identity, limit: Duration) -> i64 {
     let get = Call::Range(pb::RangeRequest {
         key: Bytes::from_static(b"k0"),
         ..Default::default()
@@ -60,7 +61,7 @@ async fn wait(world: &World, until: u64, lacks: impl Fn() -> Option<String>) -> 
 /// A write and a read through `member`, until both succeed.
 async fn serves(
     world: &World,
-    probe: &mut SimClient,
+    probe: &mut Identity,
     member: u64,
     limit: Duration,
     until: u64,

@@ -2,11 +2,13 @@
 
 mod audit;
 mod holding;
+mod identity;
 mod judge;
 mod liveness;
 mod load;
 mod nemesis;
 mod operator;
+mod people;
 mod probe;
 mod setup;
 mod story;

@@ -56,7 +56,7 @@ pub(super) fn world(
             reorder: false,
         },
         step_cost: 0,
-        clients: first_operator(&scenario.workload) + scenario.workload.operator.clients(),
+        clients: first_user(&scenario.workload) + scenario.workload.auth.clients(),
         bugs: options.bugs,
         keep: if options.record {
             Keep::Everything
@@ -67,9 +67,15 @@ pub(super) fn world(
     }
 }
 
-/// The number of the operator's first client: it comes after all others.
+/// The number of the operator's first client: it comes after all but
+/// users.
 pub(super) fn first_operator(workload: &Workload) -> u32 {
     workload.all_clients() + OWN_CLIENTS + workload.owners()
+}
+
+/// The number of the first client of [`crate::format::AuthLoad`]: the last ones.
+pub(super) fn first_user(workload: &Workload) -> u32 {
+    first_operator(workload) + workload.operator.clients()
 }
 
 /// The simulated cluster's id.

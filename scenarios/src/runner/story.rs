@@ -1,6 +1,7 @@
 //! What happens in a run, in the order in which it happens.
 
 use super::nemesis::Nemesis;
+use super::people::People;
 use super::probe::Probe;
 use super::setup::{OWN_CLIENTS, first_operator};
 use super::watch::Watch;
@@ -129,10 +130,12 @@ pub(super) async fn tell(world: World, script: Script) -> Ending {
         Some(fired) => nemesis.follow(fired),
         None => nemesis.plan(plan.faults, begin),
     }
+    let people = People::of(&world, &scenario);
     let mut clients: Vec<_> = (0..scenario.workload.clients)
         .map(|client| {
-            let workload = scenario.workload.clone();
-            world.spawn(load::client(world.clone(), workload, seed, client, end))
+            let (workload, target) = (scenario.workload.clone(), people.root(client));
+            let world_of = world.clone();
+            world.spawn(load::client(world_of, workload, target, seed, client, end))
         })
         .collect();
     if scenario.workload.upkeep.clients() > 0 {
@@ -143,14 +146,16 @@ pub(super) async fn tell(world: World, script: Script) -> Ending {
     let first = scenario.workload.all_clients() + OWN_CLIENTS;
     clients.extend(
         (first..first + scenario.workload.sessions.count).map(|client| {
-            let workload = scenario.workload.clone();
-            world.spawn(load::session(world.clone(), workload, seed, client, end))
+            let (workload, target) = (scenario.workload.clone(), people.root(client));
+            let world_of = world.clone();
+            world.spawn(load::session(world_of, workload, target, seed, client, end))
         }),
     );
     let holders = first + scenario.workload.sessions.count;
     clients.extend(holding::spawn(&world, &scenario, seed, holders, end));
     let first = first_operator(&scenario.workload);
     clients.extend(operator::spawn(&world, &scenario, seed, first, end));
+    clients.extend(people.set_out(seed, end));
     world.sleep_until(end).await;
     for client in clients {
         world.join(client).await;
@@ -158,7 +163,7 @@ pub(super) async fn tell(world: World, script: Script) -> Ending {
 
     world.phase(RunPhase::Liveness);
     nemesis.heal();
-    let mut probe = world.client(scenario.workload.all_clients());
+    let mut probe = people.root(scenario.workload.all_clients());
     let until = world.now() + patience;
     let converged = liveness::converged(&world, &mut probe, limit, until).await;
 
@@ -174,7 +179,7 @@ pub(super) async fn tell(world: World, script: Script) -> Ending {
     world.phase(RunPhase::Audit);
     let replicas = match &converged {
         Ok(()) => {
-            let mut auditor = world.client(scenario.workload.all_clients() + 1);
+            let mut auditor = people.root(scenario.workload.all_clients() + 1);
             audit::replicas(&world, &mut auditor, limit).await
         }
         Err(_) => Err("the cluster did not converge".to_owned()),

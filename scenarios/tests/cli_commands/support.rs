@@ -205,6 +205,7 @@ fn operations() -> Vec<Op> {
         })
     };
     let op = |id, client, member, invoke, ret, call, outcome| Op {
+        token: String::new(),
         id,
         client,
         process: client,

@@ -5,7 +5,7 @@ use super::inner::Inner;
 use super::process::Lane;
 use super::queue::Due;
 use super::streams::number_of_stream;
-use squall_api::{Code, Input, Metadata, ReqId, Request, Response, SessionId, Status};
+use squall_api::{Code, Input, ReqId, Request, Response, SessionId, Status};
 use squall_record::{Outcome, PartKind, Why};
 
 pub(crate) fn connection_refused() -> Status {
@@ -73,7 +73,10 @@ impl Inner {
                 let state = &self.streams[stream];
                 (state.opened, state.meta.clone())
             }
-            None => (self.waiting[op as usize].invoked, Metadata::default()),
+            None => {
+                let call = &mut self.waiting[op as usize];
+                (call.invoked, std::mem::take(&mut call.meta))
+            }
         };
         let session = SessionId(conn);
         self.give(

@@ -3,6 +3,7 @@
 use super::inner::Waiting;
 use super::queue::Due;
 use super::shared::Shared;
+use squall_api::Metadata;
 use squall_record::{Call, Kind, Op, Outcome, Target, Why};
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ pub struct SimClient {
     process: u32,
     /// How many clients the run has: processes are numbered in steps of it.
     clients: u32,
+    meta: Metadata,
 }
 
 impl SimClient {
@@ -27,7 +29,13 @@ impl SimClient {
             client,
             process: client,
             clients,
+            meta: Metadata::default(),
         }
+    }
+
+    /// From now on its calls come with this token, as `Authenticate` gave it.
+    pub fn set_token(&mut self, token: String) {
+        self.meta.token = token;
     }
 
     fn send(&self, member: u64, call: Call, limit: Duration) -> u64 {
@@ -47,6 +55,7 @@ impl SimClient {
             member,
             invoke: now,
             ret: None,
+            token: self.meta.token.clone(),
             call: call.clone(),
             outcome: Outcome::Unknown(Why::RunEnded),
         });
@@ -62,6 +71,7 @@ impl SimClient {
             done: false,
             invoked,
             conn,
+            meta: self.meta.clone(),
         });
         let at = inner.reaches_member(conn);
         inner.queue.push(

@@ -12,7 +12,7 @@ use super::streams::StreamState;
 use super::task::Task;
 use super::wire::Wire;
 use crate::{DiskParams, FaultCounts, Net};
-use squall_api::{Bugs, Effect, MembersView};
+use squall_api::{Bugs, Effect, MembersView, Metadata};
 use squall_record::{Outcome, Why, Witness};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -51,6 +51,8 @@ pub(crate) struct Waiting {
     pub(crate) invoked: u64,
     /// The connection it was sent on.
     pub(crate) conn: u64,
+    /// What comes beside it.
+    pub(crate) meta: Metadata,
 }
 
 /// The members that the cluster begins with: those who know that they are some.

@@ -139,6 +139,7 @@ impl Inner {
             id: number,
             client,
             member,
+            token: meta.token.clone(),
             said: vec![Said {
                 t: now,
                 message: first.clone(),

@@ -46,7 +46,8 @@ impl ApplyLane {
                     header: Some(self.header()),
                     hash,
                 });
-                reply(id, Ok(Response::Maintenance(answer)), fx);
+                let result = self.finish(Ok(Response::Maintenance(answer)))?;
+                reply(id, result, fx);
             }
             MaintenanceRequest::Snapshot(_) => self.backup(id, fx)?,
             MaintenanceRequest::Downgrade(_) => {
