@@ -1,6 +1,7 @@
 //! Who logs in, and whether somebody is left who may manage.
 
 use super::model::Secret;
+use super::register::Window;
 use super::{Case, refusals, witness};
 use squall_api::AuthRequest;
 use squall_record::{Call, Fact, Op, Outcome, Witness, seconds};
@@ -14,7 +15,12 @@ pub(super) fn logins(case: &Case<'_>) -> Result<u64, Box<Witness>> {
         let Call::Auth(AuthRequest::Authenticate(asked)) = &op.call else {
             continue;
         };
-        let window = case.window(op);
+        // A login that was overtaken by a change is checked once more: what was
+        // refused may have been refused at any time, applied or not.
+        let window = match &op.outcome {
+            Outcome::Ok(_) => case.window(op),
+            _ => Window::between(op.invoke, op.ret.unwrap_or(u64::MAX)),
+        };
         let fits = |secret: Option<&Option<Secret<'_>>>| {
             secret.copied().flatten() == Some(Secret::Password(&asked.password))
         };
