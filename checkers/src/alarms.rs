@@ -111,6 +111,7 @@ mod tests {
 
     fn put(bytes: usize, outcome: Outcome) -> Op {
         Op {
+            token: String::new(),
             id: 0,
             client: 1,
             process: 0,

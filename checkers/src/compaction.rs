@@ -341,6 +341,7 @@ mod tests {
 
     fn history(rows: Vec<Row>) -> Vec<Op> {
         let op = |(id, (call, invoke, ret, told)): (usize, Row)| Op {
+            token: String::new(),
             id: id as u64,
             client: id as u32,
             process: 0,

@@ -61,6 +61,7 @@ fn not_leader() -> Outcome {
 impl Case {
     fn op(mut self, at: (u64, u64), client: u32, call: Call, outcome: Outcome) -> Case {
         self.history.push(Op {
+            token: String::new(),
             id: self.history.len() as u64,
             client,
             process: client,
@@ -224,6 +225,7 @@ impl Case {
         };
         let observe = ElectionRequest::Observe(LeaderRequest { name: name("l") });
         self.streams.push(Stream {
+            token: String::new(),
             id: 0,
             client: 8,
             member: 2,
