@@ -179,6 +179,11 @@ impl<'a> Facts<'a> {
         (upto(until) - upto(after)).max(0)
     }
 
+    /// Whether an answer shows that an unclaimed revision put a key.
+    pub(crate) fn is_demanded(&self, key: u32, revision: i64) -> bool {
+        self.demanded[key].binary_search(&revision).is_ok()
+    }
+
     /// Whether an unclaimed revision can have put a key (or deleted it).
     pub(crate) fn fits(&self, key: u32, revision: i64, put: bool) -> bool {
         let Some(next) = self.next(key, revision) else {
@@ -196,7 +201,7 @@ impl<'a> Facts<'a> {
         // Between creation and last write nothing is deleted, and every put
         // raises the version.
         let (first, last) = (next.create_revision, next.mod_revision);
-        put && (self.demanded[key].binary_search(&revision).is_ok()
+        put && (self.is_demanded(key, revision)
             || self.certain_puts(key, first - 1, last) < next.version)
     }
 
@@ -208,7 +213,7 @@ impl<'a> Facts<'a> {
             let found = &self.found[key];
             let found = found.get(found.partition_point(|at| *at < revision));
             return self.fits(key, revision, false)
-                && found.is_none_or(|at| self.puts_between(key, revision, *at) > 0);
+                && found.is_none_or(|at| self.certain_puts(key, revision, *at) > 0);
         }
         match self.next(key, revision) {
             Some(next) if next.mod_revision == 0 => self.is_deleted(key, revision, next.at),
@@ -372,7 +377,7 @@ impl<'a> Facts<'a> {
         let shown = &self.shown[key];
         let last = shown[..shown.partition_point(|s| s.at <= at)].last();
         let after = last.map_or(0, |s| s.at);
-        if last.is_none_or(|s| s.mod_revision == 0) && self.puts_between(key, after, at) == 0 {
+        if last.is_none_or(|s| s.mod_revision == 0) && self.certain_puts(key, after, at) == 0 {
             out.push(Need {
                 put: true,
                 key,

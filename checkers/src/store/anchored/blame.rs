@@ -8,8 +8,18 @@ pub(super) struct Guilty {
     pub(super) key: u32,
     /// Up to here an answer pins its state; only what came later matters.
     pub(super) pin: i64,
-    /// Whether it is there and should not be: then another put does not help.
-    pub(super) excess: bool,
+    pub(super) lacks: Lacks,
+}
+
+/// What a key lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lacks {
+    /// It is there and should not be: another put does not help.
+    Delete,
+    /// It is not there, or was put too seldom.
+    Put,
+    /// Its state is the reason, but which other state would be right is open.
+    Something,
 }
 
 /// Why something does not work: the state of keys, and choices that hold what
@@ -26,7 +36,9 @@ impl Blame {
     pub(super) fn key(&mut self, guilty: Guilty) {
         if let Some(known) = self.keys.iter_mut().find(|g| g.key == guilty.key) {
             known.pin = known.pin.min(guilty.pin);
-            known.excess &= guilty.excess;
+            if known.lacks != guilty.lacks {
+                known.lacks = Lacks::Something;
+            }
         } else if self.keys.len() < WIDE {
             self.keys.push(guilty);
         } else {

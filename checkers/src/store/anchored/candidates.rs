@@ -1,6 +1,6 @@
 //! Operations of unknown outcome: who may have written what.
 
-use super::blame::Guilty;
+use super::blame::{Guilty, Lacks};
 use crate::store::keys::Keys;
 use crate::store::mvcc::visit_puts;
 use crate::store::timeline::Timeline;
@@ -125,7 +125,7 @@ impl Candidates {
 
     /// Whether an operation may change the state of a key for the better.
     pub(super) fn may_help(&self, candidate: u32, guilty: &Guilty) -> bool {
-        let writes = if guilty.excess {
+        let writes = if guilty.lacks == Lacks::Delete {
             &self.deletes
         } else {
             &self.writes

@@ -47,8 +47,12 @@
 //!    choice that is skipped on the way back could not have helped, and when none
 //!    is left no order exists.
 //! 6. *The plan decides nothing.* Fillers are tried in the order of a plan
-//!    (`plan`), which is mended a bounded number of times when it proves wrong.
-//!    After that, or where it has no answer, every filler is tried.
+//!    (`plan`): what answers show of keys is a set of needs, each for so many
+//!    writes of one key within a window of revisions, and the plan is a matching
+//!    of operations and gaps that meets them. Where the replay proves it wrong, a
+//!    need or a ban is added to it and the part that hangs on it is matched anew,
+//!    wherever it lies; all else stays. After a bounded number of these, or where
+//!    the matching has no answer, every filler is tried.
 //!
 //! A verdict of *fine* comes with its order, and is replayed from an empty store
 //! by [`kernel`](super::kernel) before it is given.

@@ -7,17 +7,22 @@
 //!
 //! What keys need is handed out first, to the earliest gap whose other needs can
 //! wait; a need that ends first is met first, which meets all of them if that is
-//! possible. The gaps that are left get an operation that nobody would notice. If
-//! there is none for one of them, it takes over the need of another gap that has
-//! one: an augmenting path, as in bipartite matching.
+//! possible. The gaps that are left get an operation that nobody would notice.
+//! Where that leaves a need open or a gap empty, whoever is in the way gets another
+//! place, and whoever is in the way there, too ([`exchange`]).
+//!
+//! Needs and bans are only ever added, and a need that was met stays met: so
+//! mending the plan never leads in a circle.
 
-use super::candidates::{Candidates, Effects};
+mod exchange;
+mod offers;
+
+use super::candidates::Candidates;
 use super::gaps::{Gap, Gaps};
 use crate::store::facts::{Facts, Need};
 use crate::store::keys::Keys;
 use crate::store::timeline::Timeline;
-use squall_api::pb::Compare;
-use squall_record::Call;
+use exchange::Trial;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -28,13 +33,8 @@ pub(super) const NOBODY: u32 = u32::MAX;
 const MOST_NEEDS: usize = 64;
 /// A need is scarce if no more operations than this can meet it.
 const SCARCE: usize = 4;
-/// So many operations are looked at for one gap, at most.
-const MOST_LOOKS: u64 = 4_000;
-/// And so many on average.
+/// So many operations are looked at for each gap, on average.
 const LOOKS_EACH: u64 = 200;
-/// Augmenting paths are no longer than this.
-const LONGEST_PATH: usize = 6;
-
 /// A plan of who takes which gap.
 pub(super) struct Plan<'p, 'a> {
     timeline: &'p Timeline<'a>,
@@ -49,23 +49,23 @@ pub(super) struct Plan<'p, 'a> {
     needs_by_key: BTreeMap<u32, Vec<u32>>,
     /// By gap: who takes it.
     filler: Vec<u32>,
-    /// By gap: the need for which it does.
-    meets: Vec<u32>,
-    /// By candidate.
-    taken: Vec<bool>,
+    /// By candidate: the gap that it takes.
+    place: Vec<u32>,
     /// By need: how many of its writes are planned.
     met: Vec<i64>,
     /// By gap: needs that it might meet, those that end first first.
     active: Vec<Vec<u32>>,
     /// Who was tried where, and failed.
     banned: BTreeSet<(u32, u32)>,
-    /// The first gap that was planned anew.
-    changed: usize,
+    /// Gaps that were planned anew, each with who took it before.
+    journal: Vec<(u32, u32)>,
     /// Gaps before this one keep who takes them.
     floor: usize,
     /// How many operations may still be looked at for gaps that need nobody in
     /// particular. It keeps planning linear where few are left.
     looks: Cell<u64>,
+    /// The exchange that is being tried.
+    trial: Trial,
 }
 
 impl<'p, 'a> Plan<'p, 'a> {
@@ -87,14 +87,14 @@ impl<'p, 'a> Plan<'p, 'a> {
             needs: facts.needs.clone(),
             needs_by_key: BTreeMap::new(),
             filler: vec![NOBODY; gaps.list.len()],
-            meets: vec![NOBODY; gaps.list.len()],
-            taken: vec![false; timeline.unsure.len()],
+            place: vec![NOBODY; timeline.unsure.len()],
             met: vec![0; facts.needs.len()],
             active: Vec::new(),
             banned: BTreeSet::new(),
-            changed: 0,
+            journal: Vec::new(),
             floor: 0,
             looks: Cell::new(LOOKS_EACH * (gaps.list.len() + timeline.unsure.len()) as u64),
+            trial: Trial::default(),
         };
         for (n, need) in plan.needs.iter().enumerate() {
             plan.needs_by_key
@@ -105,10 +105,12 @@ impl<'p, 'a> Plan<'p, 'a> {
         plan.meet_certain_demands();
         plan.meet_scarce_needs();
         plan.meet_needs();
+        plan.fill_rest();
         for n in 0..plan.needs.len() as u32 {
-            while plan.is_open(n) && plan.meet(n, &mut Vec::new()) {}
+            plan.settle(n);
         }
         plan.fill_rest();
+        plan.journal.clear();
         plan
     }
 
@@ -126,12 +128,15 @@ impl<'p, 'a> Plan<'p, 'a> {
     /// Plans anew after an operation turned out not to fit where it was planned.
     /// Gives the first gap that is affected.
     pub(super) fn ban(&mut self, gap: usize, u: u32) -> usize {
-        self.changed = gap;
+        self.journal.clear();
         if self.banned.insert((gap as u32, u)) && self.filler[gap] == u {
-            self.release(gap);
-            self.mend();
+            let opened = self.release(gap);
+            for n in opened {
+                self.settle(n);
+            }
+            self.supply(gap);
         }
-        self.changed
+        self.first_changed().unwrap_or(gap).min(gap)
     }
 
     /// Takes over what the search decided otherwise. The gaps up to this one stay
@@ -140,15 +145,21 @@ impl<'p, 'a> Plan<'p, 'a> {
         if self.filler[gap] == u {
             return;
         }
-        self.release(gap);
-        if let Some(other) = self.filler.iter().position(|f| *f == u) {
-            self.release(other);
+        let mut opened = self.release(gap);
+        let other = self.place[u as usize];
+        if other != NOBODY {
+            opened.extend(self.release(other as usize));
         }
-        self.take(gap, u, NOBODY);
-        self.changed = gap + 1;
+        self.take(gap, u);
         self.floor = gap + 1;
-        self.mend();
+        for n in opened {
+            self.settle(n);
+        }
+        if other != NOBODY {
+            self.supply(other as usize);
+        }
         self.floor = 0;
+        self.journal.clear();
     }
 
     /// Whether an operation did what the plan counts on.
@@ -161,49 +172,54 @@ impl<'p, 'a> Plan<'p, 'a> {
     /// Plans anew after a need was found out that no answer shows by itself.
     /// Gives the first gap that is affected, if anything helped.
     pub(super) fn require(&mut self, need: Need) -> Option<usize> {
-        self.changed = usize::MAX;
+        self.journal.clear();
         if self.candidates.who(need.key, need.put).is_empty() {
             return None;
         }
-        if let Some(known) = self.needs.iter().position(|n| *n == need) {
-            let known = known as u32;
-            if !self.is_open(known) || !self.meet(known, &mut Vec::new()) {
-                return None;
-            }
-            self.mend();
-            return Some(self.changed);
+        let n = match self.needs.iter().position(|n| *n == need) {
+            Some(known) => known as u32,
+            None => self.add(need),
+        };
+        if !self.is_open(n) {
+            return None;
         }
+        self.settle(n);
+        self.first_changed()
+    }
+
+    fn add(&mut self, need: Need) -> u32 {
         let n = self.needs.len() as u32;
+        let mut met = 0;
         for at in self.window(&need) {
             if self.active[at].len() < MOST_NEEDS {
                 self.active[at].push(n);
             }
+            let u = self.filler[at];
+            if u != NOBODY {
+                let revision = self.gaps[at].revision;
+                let mut effects = self.effects(u, revision).all();
+                let does = effects.any(|e| e == (need.key, need.put));
+                let shown = need.put && self.facts.is_demanded(need.key, revision);
+                met += i64::from(does && !shown);
+            }
         }
         self.needs_by_key.entry(need.key).or_default().push(n);
         self.needs.push(need);
-        self.met.push(0);
-        if !self.meet(n, &mut Vec::new()) {
-            return None;
-        }
-        self.mend();
-        Some(self.changed).filter(|gap| *gap != usize::MAX)
+        self.met.push(met);
+        n
     }
 
-    /// Gives what was displaced another place.
-    fn mend(&mut self) {
-        let window = self.changed.min(self.gaps.len());
-        let to = (window + MOST_NEEDS).min(self.gaps.len());
-        let mut open: Vec<u32> = self.active[window..to].iter().flatten().copied().collect();
-        open.sort_unstable();
-        open.dedup();
-        for n in open {
-            while self.is_open(n) && self.meet(n, &mut Vec::new()) {}
+    /// The first gap that is taken by somebody else than before.
+    fn first_changed(&self) -> Option<usize> {
+        let mut before = BTreeMap::new();
+        for (gap, filler) in &self.journal {
+            before.entry(*gap).or_insert(*filler);
         }
-        for at in window..to {
-            if self.filler[at] == NOBODY && !self.demanded.contains_key(&at) {
-                self.feed(at, &mut Vec::new());
-            }
-        }
+        let changed = |(gap, filler): (&u32, &u32)| self.filler[*gap as usize] != *filler;
+        before
+            .iter()
+            .find(|(gap, filler)| changed((gap, filler)))
+            .map(|(gap, _)| *gap as usize)
     }
 
     fn is_open(&self, n: u32) -> bool {
@@ -237,7 +253,7 @@ impl<'p, 'a> Plan<'p, 'a> {
                 _ => None,
             });
         for (gap, only) in certain.collect::<Vec<_>>() {
-            self.take(gap, only, NOBODY);
+            self.take(gap, only);
         }
     }
 
@@ -248,7 +264,7 @@ impl<'p, 'a> Plan<'p, 'a> {
             let need = self.needs[n as usize];
             let list = self.candidates.who(need.key, need.put);
             let single = |u: &u32| self.candidates.effects[*u as usize].is_single();
-            let left = list.iter().filter(|u| !self.taken[**u as usize]);
+            let left = list.iter().filter(|u| self.is_free(**u));
             if left.clone().count() > SCARCE || left.clone().any(single) {
                 continue;
             }
@@ -260,7 +276,7 @@ impl<'p, 'a> Plan<'p, 'a> {
                     }
                     let free = self.filler[at] == NOBODY && !self.demanded.contains_key(&at);
                     if free && self.suits(u, at, Some(n)) {
-                        self.take(at, u, n);
+                        self.take(at, u);
                         break;
                     }
                 }
@@ -287,17 +303,16 @@ impl<'p, 'a> Plan<'p, 'a> {
             if self.filler[at] == NOBODY {
                 let found = match self.demanded.get(&at) {
                     Some(choice) => {
-                        let free = |u: &&u32| !self.taken[**u as usize];
-                        let best = choice.iter().find(|u| free(u) && self.suits(**u, at, None));
-                        best.or(choice.iter().find(free)).map(|u| (NOBODY, *u))
+                        let free = |u: &u32| self.is_free(*u);
+                        self.unnoticed(at).or(choice.iter().copied().find(free))
                     }
                     None => {
                         let mut open = list.iter().filter(|n| self.is_open(**n));
-                        open.find_map(|n| Some((*n, self.supplier(at, *n)?)))
+                        open.find_map(|n| self.supplier(at, *n))
                     }
                 };
-                if let Some((n, u)) = found {
-                    self.take(at, u, n);
+                if let Some(u) = found {
+                    self.take(at, u);
                 }
             }
             self.active.push(list);
@@ -306,200 +321,66 @@ impl<'p, 'a> Plan<'p, 'a> {
 
     fn fill_rest(&mut self) {
         for at in 0..self.gaps.len() {
-            if self.filler[at] == NOBODY && !self.demanded.contains_key(&at) {
-                self.feed(at, &mut Vec::new());
-            }
+            self.supply(at);
         }
     }
 
-    /// Meets a need at some gap, if need be by meeting another need elsewhere.
-    fn meet(&mut self, n: u32, path: &mut Vec<usize>) -> bool {
-        let window = self.window(&self.needs[n as usize]);
-        for at in window.clone().rev().take(MOST_NEEDS) {
-            let free = self.meets[at] == NOBODY && !self.demanded.contains_key(&at);
-            if free
-                && !path.contains(&at)
-                && let Some(u) = self.supplier(at, n)
-            {
-                self.release(at);
-                self.take(at, u, n);
-                return true;
-            }
-        }
-        if path.len() >= LONGEST_PATH {
-            return false;
-        }
-        for at in window.rev().take(MOST_NEEDS) {
-            let other = self.meets[at];
-            if other == NOBODY || other == n || path.contains(&at) {
-                continue;
-            }
-            let before = self.filler[at];
-            self.release(at);
-            if let Some(u) = self.supplier(at, n) {
-                self.take(at, u, n);
-                path.push(at);
-                if self.meet(other, path) {
-                    return true;
-                }
-                self.release(at);
-            }
-            self.take(at, before, other);
-        }
-        false
-    }
-
-    /// Finds somebody for a gap, if need be by giving another gap somebody else.
-    fn feed(&mut self, at: usize, path: &mut Vec<usize>) -> bool {
-        if let Some(u) = self.unnoticed(at) {
-            self.take(at, u, NOBODY);
-            return true;
-        }
-        if path.len() >= LONGEST_PATH {
-            return false;
-        }
-        path.push(at);
-        for n in self.active[at].clone() {
-            // Whoever meets it now, at another gap of its window, may do so here.
-            for other in self.window(&self.needs[n as usize]).take(MOST_NEEDS) {
-                let u = self.filler[other];
-                if self.meets[other] != n || path.contains(&other) {
-                    continue;
-                }
-                self.release(other);
-                if self.suits(u, at, Some(n)) {
-                    self.take(at, u, n);
-                    if self.feed(other, path) {
-                        return true;
-                    }
-                    self.release(at);
-                }
-                self.take(other, u, n);
-            }
-        }
-        false
+    fn is_free(&self, u: u32) -> bool {
+        self.place[u as usize] == NOBODY
     }
 
     /// Gives a gap to an operation, which meets every need that it can.
-    fn take(&mut self, gap: usize, u: u32, need: u32) {
-        self.changed = self.changed.min(gap);
-        self.filler[gap] = u;
-        self.meets[gap] = need;
-        self.taken[u as usize] = true;
-        self.count(gap, u, 1);
+    fn take(&mut self, gap: usize, u: u32) {
+        self.journal.push((gap as u32, self.filler[gap]));
+        self.set(gap, u);
     }
 
-    /// Takes a gap away from whoever has it.
-    fn release(&mut self, gap: usize) {
-        let u = std::mem::replace(&mut self.filler[gap], NOBODY);
-        self.meets[gap] = NOBODY;
-        if u != NOBODY {
-            self.changed = self.changed.min(gap);
-            self.taken[u as usize] = false;
-            self.count(gap, u, -1);
+    /// Takes a gap away from whoever has it; gives the needs that are open
+    /// without that.
+    fn release(&mut self, gap: usize) -> Vec<u32> {
+        let u = self.filler[gap];
+        if u == NOBODY {
+            return Vec::new();
         }
+        let met = self.met_by(gap, u);
+        self.take(gap, NOBODY);
+        met.into_iter().filter(|n| self.is_open(*n)).collect()
+    }
+
+    fn set(&mut self, gap: usize, u: u32) {
+        let before = std::mem::replace(&mut self.filler[gap], u);
+        if before != NOBODY {
+            self.place[before as usize] = NOBODY;
+            self.count(gap, before, -1);
+        }
+        if u != NOBODY {
+            self.place[u as usize] = gap as u32;
+            self.count(gap, u, 1);
+        }
+    }
+
+    /// The needs that an operation meets at a gap.
+    fn met_by(&self, gap: usize, u: u32) -> Vec<u32> {
+        let revision = self.gaps[gap].revision;
+        let mut met = Vec::new();
+        for (key, put) in self.effects(u, revision).all() {
+            // A put that an answer shows was counted before there was a need.
+            if put && self.facts.is_demanded(key, revision) {
+                continue;
+            }
+            for n in self.needs_by_key.get(&key).into_iter().flatten() {
+                let need = &self.needs[*n as usize];
+                if need.put == put && need.after < revision && revision <= need.until {
+                    met.push(*n);
+                }
+            }
+        }
+        met
     }
 
     fn count(&mut self, gap: usize, u: u32, by: i64) {
-        let revision = self.gaps[gap].revision;
-        for (key, put) in self.effects(u, revision).all() {
-            if let Some(needs) = self.needs_by_key.get(&key) {
-                for n in needs {
-                    let need = &self.needs[*n as usize];
-                    if need.put == put && need.after < revision && revision <= need.until {
-                        self.met[*n as usize] += by;
-                    }
-                }
-            }
+        for n in self.met_by(gap, u) {
+            self.met[n as usize] += by;
         }
-    }
-
-    /// Who may meet a need at a gap: the one that was sent first, and one whose
-    /// effect is certain if there is any.
-    fn supplier(&self, at: usize, n: u32) -> Option<u32> {
-        let Need { put, key, .. } = self.needs[n as usize];
-        if !self.facts.fits(key, self.gaps[at].revision, put) {
-            return None;
-        }
-        let list = self.candidates.who(key, put);
-        let suits = |u: &u32, single: bool| {
-            !self.taken[*u as usize]
-                && self.candidates.effects[*u as usize].is_single() == single
-                && self.suits(*u, at, Some(n))
-        };
-        [true, false].into_iter().find_map(|single| {
-            let mut in_time = list.iter().take_while(|u| self.in_time(**u, at));
-            in_time.find(|u| suits(u, single)).copied()
-        })
-    }
-
-    fn in_time(&self, u: u32, gap: usize) -> bool {
-        self.timeline.unsure[u as usize].invoke <= self.gaps[gap].deadline
-    }
-
-    /// Somebody whom nobody would notice at a gap, sent as late as possible.
-    fn unnoticed(&self, at: usize) -> Option<u32> {
-        let Gap { deadline, .. } = self.gaps[at];
-        let in_time = self
-            .timeline
-            .unsure
-            .partition_point(|u| u.invoke <= deadline) as u32;
-        let suits = |u: &u32| !self.taken[*u as usize] && self.suits(*u, at, None);
-        let most = self.looks.get().min(MOST_LOOKS);
-        let mut looked = 0;
-        let found = (0..in_time).rev().take(most as usize).find(|u| {
-            looked += 1;
-            suits(u)
-        });
-        self.looks.set(self.looks.get() - looked);
-        found
-    }
-
-    /// What a candidate would do at a revision, as far as acknowledged
-    /// operations tell.
-    fn effects(&self, u: u32, revision: i64) -> &'p Effects {
-        let [success, failure] = &self.candidates.effects[u as usize].branches;
-        let op = self.timeline.unsure[u as usize].op;
-        match &self.timeline.ops[op as usize].call {
-            Call::Txn(txn) => {
-                let holds = |c: &Compare| self.facts.likely_holds(self.keys, c, revision - 1);
-                if txn.compare.iter().all(holds) {
-                    success
-                } else {
-                    failure
-                }
-            }
-            _ => success,
-        }
-    }
-
-    /// Whether a candidate has an effect at a gap that nobody would notice, but
-    /// for the needs that it meets.
-    fn suits(&self, u: u32, at: usize, need: Option<u32>) -> bool {
-        if !self.in_time(u, at) || self.banned.contains(&(at as u32, u)) {
-            return false;
-        }
-        let revision = self.gaps[at].revision;
-        let need = need.map(|n| self.needs[n as usize]);
-        let mut meets = need.is_none();
-        let mut effective = false;
-        for (key, put) in self.effects(u, revision).all() {
-            let there = put || self.facts.is_likely_there(key, revision - 1);
-            if need.is_some_and(|n| n.key == key && n.put == put) {
-                if !self.facts.fits(key, revision, put) {
-                    return false;
-                }
-                meets = true;
-                effective = true;
-            } else if there {
-                let open = |n: u32| self.is_open(n);
-                let meets = self.need_of(key, put, revision).is_some_and(open);
-                if !meets && !self.facts.is_harmless(key, revision, put) {
-                    return false;
-                }
-                effective = true;
-            }
-        }
-        meets && effective
     }
 }

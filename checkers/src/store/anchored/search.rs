@@ -1,6 +1,6 @@
 //! The search over who took the unclaimed revisions.
 
-use super::blame::{Blame, Guilty};
+use super::blame::{Blame, Guilty, Lacks};
 use super::candidates::{Candidates, WIDE};
 use super::gaps::{Gap, Gaps};
 use super::plan::Plan;
@@ -220,9 +220,12 @@ impl<'t, 'a> Search<'t, 'a> {
         }
         self.idle += 1;
         for guilty in &stuck.keys {
-            let there = self.state.is_there(guilty.key);
             let need = Need {
-                put: !guilty.excess && !there,
+                put: match guilty.lacks {
+                    Lacks::Put => true,
+                    Lacks::Delete => false,
+                    Lacks::Something => !self.state.is_there(guilty.key),
+                },
                 key: guilty.key,
                 after: guilty.pin,
                 until,
@@ -393,7 +396,7 @@ impl<'t, 'a> Search<'t, 'a> {
         let deletes = self.candidates.deleters[key] <= gap.deadline
             && self.facts.fits(guilty.key, gap.revision, false);
         deletes
-            || !guilty.excess
+            || guilty.lacks != Lacks::Delete
                 && self.candidates.first[key] <= gap.deadline
                 && self.facts.fits(guilty.key, gap.revision, true)
     }
@@ -404,12 +407,17 @@ impl<'t, 'a> Search<'t, 'a> {
         let before = k.revision - i64::from(k.wrote);
         let mut blame = Blame::default();
         if let Fault::Wrong(difference) = fault {
-            // It is there and should not be, or should not have been when it was
-            // created anew.
-            let absent = match (&difference.expected_kv, &difference.got_kv) {
-                (Some(_), None) => true,
-                (Some(e), Some(g)) => e.create_revision < g.create_revision,
-                (None, _) => false,
+            let lacks = match (&difference.expected_kv, &difference.got_kv) {
+                (Some(_), None) => Lacks::Delete,
+                // It should not have been there when it was created anew.
+                (Some(e), Some(g)) if e.create_revision < g.create_revision => Lacks::Delete,
+                (Some(e), Some(g))
+                    if e.create_revision > g.create_revision || e.version >= g.version =>
+                {
+                    Lacks::Something
+                }
+                (_, Some(_)) => Lacks::Put,
+                (None, None) => Lacks::Something,
             };
             let key = difference.key.as_ref().and_then(|key| self.keys.find(key));
             match (call, key) {
@@ -421,20 +429,23 @@ impl<'t, 'a> Search<'t, 'a> {
                         && r.sort_target == 0
                         && r.revision == 0 =>
                 {
-                    blame.key(self.guilty(key, before, position, absent));
+                    blame.key(self.guilty(key, before, position, lacks));
                     return blame;
                 }
                 (Call::Put(_), Some(key)) => {
-                    blame.key(self.guilty(key, before, position, absent));
+                    blame.key(self.guilty(key, before, position, lacks));
                     return blame;
                 }
                 (Call::DeleteRange(d), _) if difference.field == "deleted" => {
                     let number = |text: &str| text.parse::<i64>().unwrap_or_default();
-                    let excess = number(&difference.expected) > number(&difference.got);
+                    let lacks = match number(&difference.expected) > number(&difference.got) {
+                        true => Lacks::Delete,
+                        false => Lacks::Put,
+                    };
                     let keys = self.keys.interval(&d.key, &d.range_end);
                     if keys.len() <= WIDE {
                         for key in keys {
-                            blame.key(self.guilty(key, before, position, excess));
+                            blame.key(self.guilty(key, before, position, lacks));
                         }
                         return blame;
                     }
@@ -446,11 +457,11 @@ impl<'t, 'a> Search<'t, 'a> {
         blame
     }
 
-    fn guilty(&self, key: u32, before: i64, position: usize, excess: bool) -> Guilty {
+    fn guilty(&self, key: u32, before: i64, position: usize, lacks: Lacks) -> Guilty {
         Guilty {
             key,
             pin: self.facts.pin(key, before, position),
-            excess,
+            lacks,
         }
     }
 
@@ -464,7 +475,7 @@ impl<'t, 'a> Search<'t, 'a> {
             return;
         }
         for key in keys {
-            blame.key(self.guilty(key, before, position, false));
+            blame.key(self.guilty(key, before, position, Lacks::Something));
         }
     }
 
