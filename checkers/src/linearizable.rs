@@ -13,7 +13,7 @@ use crate::store::anchored::{self, Decision};
 use crate::store::keys::Keys;
 use crate::store::timeline::{Timeline, is_kv, may_write};
 use crate::store::violation::Violation;
-use crate::store::{applied, complete, core, explain, kernel, leases, lines};
+use crate::store::{applied, complete, core, explain, kernel, leases, lines, refute};
 use serde::{Deserialize, Serialize};
 use squall_record::{Op, Outcome, Reason, Verdict};
 
@@ -134,6 +134,8 @@ fn decide(history: &[Op], applied: Option<&[Applied]>, budget: Budget, steps: &m
             .collect();
         if let Some(core) = core::minimal(history, &suspects) {
             explain::add_core(history, &core, &mut witness);
+        } else if !refute::confirms(history, violation) {
+            explain::add_unconfirmed(&mut witness);
         }
         report(Verdict::Fail(Box::new(witness)), path, judged)
     };

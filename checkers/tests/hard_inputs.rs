@@ -6,10 +6,11 @@ mod log;
 use histories::{Store, get, put};
 use log::Log;
 use squall_api::pb;
+use squall_checkers::damage;
 use squall_checkers::foreign::{self, Format};
 use squall_checkers::generate::{self, Shape};
 use squall_checkers::linearizable::{Budget, Path, check};
-use squall_record::{Call, Op, Outcome, Ret, Verdict, Why, Witness};
+use squall_record::{Call, Fact, Op, Outcome, Ret, Verdict, Why, Witness};
 
 fn passes(history: &[Op]) {
     let report = check(history, None, Budget::default());
@@ -177,6 +178,24 @@ fn a_violation_only_at_the_end() {
     store.put(last + 10, last + 20, "new", "a", revision + 1);
     store.ok(last + 30, last + 40, get("new"), revision + 1, &[]);
     assert_eq!(fails(&store.ops).class, "lost-write");
+}
+
+#[test]
+fn what_breaks_a_long_history_is_confirmed() {
+    let made = generate::history(&Shape {
+        ops: 20_000,
+        seed: 5,
+        ..Shape::default()
+    });
+    passes(&made.history);
+    for damage in damage::BENCHMARKED {
+        let mut history = made.history.clone();
+        assert!((damage.apply)(&mut history), "{}", damage.name);
+        let witness = fails(&history);
+        assert!(witness.ops.len() <= 12, "{}: {witness:#?}", damage.name);
+        let unconfirmed = |fact: &Fact| fact.text.starts_with("not confirmed");
+        assert!(!witness.facts.iter().any(unconfirmed), "{witness:#?}");
+    }
 }
 
 #[test]

@@ -74,6 +74,13 @@ pub(crate) fn add_core(history: &[Op], core: &[u32], witness: &mut Witness) {
     witness.ops.sort_by_key(|op| (op.invoke, op.id));
 }
 
+/// Says that a violation was found by one search only.
+pub(crate) fn add_unconfirmed(witness: &mut Witness) {
+    let text = "not confirmed: the history is too large for the complete search, and no two \
+                answers contradict each other by themselves";
+    witness.facts.push(Fact::new("proof", text));
+}
+
 struct Case<'a> {
     history: &'a [Op],
 }

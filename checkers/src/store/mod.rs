@@ -14,6 +14,7 @@ pub(crate) mod leases;
 pub(crate) mod lines;
 pub(crate) mod model;
 pub(crate) mod mvcc;
+pub(crate) mod refute;
 pub(crate) mod timeline;
 mod versions;
 pub(crate) mod violation;

@@ -1,11 +1,12 @@
 //! The three paths against a brute-force oracle.
 
-use super::agree::agree;
+use super::agree::{Difference, agree};
 use super::anchored::{self, Decision};
 use super::keys::Keys;
 use super::model::State;
 use super::timeline::{Timeline, is_serializable, may_write};
-use super::{applied, complete, kernel};
+use super::violation::Violation;
+use super::{applied, complete, kernel, refute};
 use crate::generate::{self, Shape};
 use crate::linearizable::Applied;
 use crate::search::Found;
@@ -135,6 +136,46 @@ fn agree_on(history: &[Op], applied: &[Applied]) {
         "witness\n{}",
         show()
     );
+    assert!(!(truth && is_refuted(history)), "refuted\n{}", show());
+}
+
+/// Whether any violation that could be claimed would be confirmed.
+fn is_refuted(history: &[Op]) -> bool {
+    let confirmed = |violation| refute::confirms(history, &violation);
+    let answered = |i: &u32| matches!(history[*i as usize].outcome, Outcome::Ok(_));
+    let ops: Vec<u32> = (0..history.len() as u32).filter(answered).collect();
+    let single = ops.iter().any(|op| {
+        let kv = Box::default();
+        let difference = Box::new(Difference::new("field", 1, 2));
+        let (op, tried) = (*op, 0);
+        confirmed(Violation::NoRevision { op })
+            || confirmed(Violation::Phantom { op, kv })
+            || confirmed(Violation::Wrong {
+                op,
+                difference,
+                tried,
+            })
+    });
+    let pair = ops.iter().any(|a| {
+        ops.iter().any(|b| {
+            let (early, late, revision) = (*a, *b, 0);
+            confirmed(Violation::Backwards { early, late })
+                || confirmed(Violation::Reused {
+                    first: early,
+                    second: late,
+                    revision,
+                })
+        })
+    });
+    let skipped = (1..20).any(|revision| {
+        confirmed(Violation::Skipped {
+            revision,
+            shown_by: 0,
+            candidates: 0,
+            needed: 0,
+        })
+    });
+    single || pair || skipped
 }
 
 fn show(history: &[Op]) -> String {

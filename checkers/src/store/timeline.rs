@@ -165,14 +165,7 @@ fn by_revision(mut known: Vec<Known>) -> Vec<Known> {
 }
 
 fn place(op: &Op, ret: &Ret, index: u32) -> Result<Known, Violation> {
-    let same_kind = matches!(
-        (&op.call, ret),
-        (Call::Range(_), Ret::Range(_))
-            | (Call::Put(_), Ret::Put(_))
-            | (Call::DeleteRange(_), Ret::DeleteRange(_))
-            | (Call::Txn(_), Ret::Txn(_))
-    );
-    if !same_kind {
+    if !is_same_kind(&op.call, ret) {
         return Err(Violation::WrongKind { op: index });
     }
     let revision = ret.header().map_or(0, |h| h.revision);
@@ -190,6 +183,17 @@ fn place(op: &Op, ret: &Ret, index: u32) -> Result<Known, Violation> {
         },
         ret: op.ret.unwrap_or(u64::MAX).max(op.invoke),
     })
+}
+
+/// Whether an answer is one to that kind of call.
+pub(crate) const fn is_same_kind(call: &Call, ret: &Ret) -> bool {
+    matches!(
+        (call, ret),
+        (Call::Range(_), Ret::Range(_))
+            | (Call::Put(_), Ret::Put(_))
+            | (Call::DeleteRange(_), Ret::DeleteRange(_))
+            | (Call::Txn(_), Ret::Txn(_))
+    )
 }
 
 /// Whether a call belongs to the key-value service.

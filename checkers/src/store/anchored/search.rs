@@ -77,6 +77,8 @@ pub(super) struct Search<'t, 'a> {
     mends: u32,
     /// How often it was since the search last came further than before.
     idle: u32,
+    /// The first gap that was filled otherwise since the plan was last told.
+    parted: usize,
     choices: Vec<Choice>,
     /// The first violation at the operation that the search came furthest to.
     deepest: Option<(usize, Violation)>,
@@ -107,6 +109,7 @@ impl<'t, 'a> Search<'t, 'a> {
             plan: Plan::new(timeline, keys, gaps, facts, candidates, demanded),
             mends: MOST_MENDS + gaps.list.len() as u32,
             idle: 0,
+            parted: usize::MAX,
             choices: Vec::new(),
             deepest: None,
             latest: None,
@@ -139,7 +142,7 @@ impl<'t, 'a> Search<'t, 'a> {
                 }
                 self.choices.push(self.open(gap, next));
                 if self.fill(steps) {
-                    self.adopt(gap);
+                    self.parted = self.parted.min(gap);
                     gap += 1;
                     continue;
                 }
@@ -185,7 +188,8 @@ impl<'t, 'a> Search<'t, 'a> {
     /// long as it may be. Gives the next gap and operation, or `None` if there is
     /// no plan for the gap.
     fn follow(&mut self, gap: usize, next: usize) -> Option<(usize, usize)> {
-        while self.mends > 0 && self.idle < MOST_IDLE {
+        while self.may_plan() {
+            self.adopt();
             let u = self.plan.filler(gap)?;
             let mut choice = self.open(gap, next);
             let mark = choice.mark;
@@ -215,9 +219,10 @@ impl<'t, 'a> Search<'t, 'a> {
     /// Mends the plan after something got stuck at a revision: some key needs a
     /// write that nobody planned. Gives the next gap and operation.
     fn mend(&mut self, stuck: &Blame, until: i64) -> Option<(usize, usize)> {
-        if stuck.all || self.mends == 0 || self.idle >= MOST_IDLE {
+        if stuck.all || !self.may_plan() {
             return None;
         }
+        self.adopt();
         self.idle += 1;
         for guilty in &stuck.keys {
             let need = Need {
@@ -241,11 +246,18 @@ impl<'t, 'a> Search<'t, 'a> {
         None
     }
 
-    /// Lets the plan follow the choice that was just made for a gap: whoever was
-    /// to take it, and to meet a need by that, is free for another one.
-    fn adopt(&mut self, gap: usize) {
-        let chosen = self.choices.last().expect("it was just filled").chosen;
-        self.plan.adopt(gap, chosen);
+    /// Lets the plan follow what the search chose otherwise: whoever was to take a
+    /// gap, and to meet a need by that, is free for another one. It is done when the
+    /// plan is asked again, not at every step of a search that tries everything.
+    fn adopt(&mut self) {
+        for gap in self.parted..self.choices.len() {
+            self.plan.adopt(gap, self.choices[gap].chosen);
+        }
+        self.parted = usize::MAX;
+    }
+
+    fn may_plan(&self) -> bool {
+        self.mends > 0 && self.idle < MOST_IDLE
     }
 
     /// Goes back to before a gap was filled.
@@ -337,7 +349,7 @@ impl<'t, 'a> Search<'t, 'a> {
             // What is stuck may be so only because of this choice.
             self.latest = None;
             if self.fill(steps) {
-                self.adopt(gap);
+                self.parted = self.parted.min(gap);
                 return Some((gap + 1, next));
             }
             if *steps == 0 {

@@ -23,7 +23,15 @@ pub(super) struct Trial {
 impl Plan<'_, '_> {
     /// Meets a need as often as it must be, if that is possible.
     pub(super) fn settle(&mut self, n: u32) {
-        while self.is_open(n) && self.in_turn(|plan, length| plan.meet(n, length)) {}
+        while self.is_open(n) {
+            let met = self.met[n as usize];
+            let found = self.in_turn(|plan, length| plan.meet(n, length));
+            // One that gains nothing would be found for ever.
+            debug_assert!(!found || self.met[n as usize] > met);
+            if !found || self.met[n as usize] <= met {
+                break;
+            }
+        }
     }
 
     /// Finds somebody for an empty gap, if there is anybody.

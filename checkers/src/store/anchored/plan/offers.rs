@@ -103,7 +103,10 @@ impl<'p> Plan<'p, '_> {
         for (key, put) in self.effects(u, revision).all() {
             let there = put || self.facts.is_likely_there(key, revision - 1);
             if need.is_some_and(|n| n.key == key && n.put == put) {
-                if !self.facts.fits(key, revision, put) {
+                // Whoever takes a gap at which the put is shown puts the key, so
+                // that one was counted before there was a need.
+                let counted = put && self.facts.is_demanded(key, revision);
+                if counted || !self.facts.fits(key, revision, put) {
                     return false;
                 }
                 meets = true;
