@@ -34,7 +34,7 @@ pub fn check(history: &[Op], quota: u64, differ: bool) -> Check {
         };
         let (is_true, class, why) = match &status.message {
             message if message.contains(CORRUPT) => {
-                let why = "all members hold the same".to_owned();
+                let why = "no two members were found to differ".to_owned();
                 (differ, "false-corruption", why)
             }
             message if message.contains(NO_SPACE) => {

@@ -82,6 +82,7 @@ mod tests {
             inconclusive: Vec::new(),
             suspended: Vec::new(),
             stops: Vec::new(),
+            availability: None,
             stats: Stats::default(),
         }
     }

@@ -6,7 +6,7 @@ use squall_record::{Event, FormatVersion};
 
 /// The document's version. A newer minor adds fields; a newer major changes
 /// the meaning of old ones.
-pub const DOCUMENT: FormatVersion = FormatVersion { major: 1, minor: 0 };
+pub const DOCUMENT: FormatVersion = FormatVersion { major: 1, minor: 1 };
 
 /// A sweep as one JSON document.
 #[derive(Debug, Clone, PartialEq, Serialize)]

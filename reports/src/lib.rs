@@ -8,12 +8,14 @@
 //! Text is drawn with ANSI styles as decoration only; whoever prints it strips
 //! them where they are not wanted.
 
+mod counts;
 mod describe;
 mod event;
 mod explain;
 mod explanation;
 mod json;
 mod screen;
+mod service;
 mod story;
 mod style;
 mod table;
@@ -28,6 +30,7 @@ pub use explain::{Judgement, explain, judgement};
 pub use explanation::{Beat, Commands, Explanation, OpRow, OtherFailure};
 pub use json::{DOCUMENT, Document};
 pub use screen::screen;
+pub use service::{InRun, Service};
 pub use table::{Column, table};
 pub use timeline::timeline;
 pub use totals::{Counted, SuspendedBy, Tally, Totals, Unproved};

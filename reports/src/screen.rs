@@ -1,11 +1,11 @@
 //! What a terminal shows: one screen for a sweep, and a failure as a product.
 
+use crate::counts::counts;
 use crate::event::Finding;
 use crate::explain::{commands, explanation_body, explanation_head, section};
 use crate::style::{BAD, BOLD, GOOD, UNSURE, count, duration, paint, plural, printable};
 use crate::table::{Column, table, wrap};
 use crate::totals::{Counted, Tally, Totals};
-use squall_record::Stats;
 use std::fmt::Write as _;
 
 /// Rows of scenarios that fit a screen; beyond them, those that passed are
@@ -115,115 +115,6 @@ fn row(name: &str, tally: &Tally) -> Vec<String> {
         // One unit for the whole column: it is there to be compared.
         format!("{} s", count(tally.stats.simulated_ns / 1_000_000_000)),
     ]
-}
-
-fn counts(out: &mut String, totals: &Totals, width: usize) {
-    let Stats {
-        simulated_ns: _,
-        events,
-        ops_ok,
-        ops_refused,
-        ops_unknown,
-        messages_heard,
-        unknown_applied,
-        unknown_not_applied,
-        txns_ok,
-        keys: _,
-        faults_planned,
-        faults_fired,
-        restarts,
-        elections,
-        snapshots_installed,
-        messages,
-        syncs,
-        marks: _,
-        faults: _,
-        stops,
-        suspended: _,
-        unsafe_holds,
-    } = totals.all().stats;
-    let line = |out: &mut String, name: &str, text: String| {
-        wrap(out, &format!("  {name:<9} "), &text, width);
-    };
-    let fate = if ops_unknown == 0 {
-        String::new()
-    } else {
-        format!(
-            "; of the unknown writes {} took effect, {} never did",
-            count(unknown_applied),
-            count(unknown_not_applied)
-        )
-    };
-    line(
-        out,
-        "clients",
-        format!(
-            "{}: {} ok ({}), {} refused, {} unknown{fate}",
-            plural(ops_ok + ops_refused + ops_unknown, "operation"),
-            count(ops_ok),
-            plural(txns_ok, "transaction"),
-            count(ops_refused),
-            count(ops_unknown),
-        ),
-    );
-    if unsafe_holds > 0 {
-        let text = format!(
-            "{} given while another client still believed to hold it: unsafe without fencing",
-            plural(unsafe_holds, "lock")
-        );
-        line(out, "locks", text);
-    }
-    if messages_heard > 0 {
-        let text = format!("{} heard by clients", plural(messages_heard, "message"));
-        line(out, "streams", text);
-    }
-    line(
-        out,
-        "cluster",
-        format!(
-            "{}, {}, {} installed by followers{}",
-            plural(elections, "election"),
-            plural(restarts, "restart"),
-            plural(snapshots_installed, "snapshot"),
-            match stops {
-                0 => String::new(),
-                stops => format!(
-                    "; members stopped {} because their disks failed them",
-                    plural(stops, "time")
-                ),
-            },
-        ),
-    );
-    line(
-        out,
-        "faults",
-        format!(
-            "{} of {} planned set in",
-            count(faults_fired),
-            count(faults_planned)
-        ),
-    );
-    line(
-        out,
-        "world",
-        format!(
-            "{}, {}, {}",
-            plural(events, "event"),
-            plural(messages, "message"),
-            plural(syncs, "sync")
-        ),
-    );
-    if totals.reproduced > 0 {
-        let differ = match totals.nondeterministic.len() {
-            0 => "no difference".to_owned(),
-            n => format!("{} DIFFERED", plural(n as u64, "run")),
-        };
-        line(
-            out,
-            "twice",
-            format!("{} made again: {differ}", plural(totals.reproduced, "run")),
-        );
-    }
 }
 
 fn planted(out: &mut String, totals: &Totals, width: usize) {

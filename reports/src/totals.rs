@@ -1,6 +1,7 @@
 //! Counting: the fold that every report starts with.
 
 use crate::event::{Finding, Finished, Hunted, Replayed, RunVerdict, Started, SweepEvent};
+use crate::service::Service;
 use serde::Serialize;
 use squall_record::{Stats, Suspended, Verdict};
 
@@ -28,6 +29,8 @@ pub struct Totals {
     pub inconclusive: Vec<Unproved>,
     /// Checks that were not asked for, by what took away what they rest on.
     pub suspended: Vec<SuspendedBy>,
+    /// How writes got through.
+    pub service: Service,
     /// Runs whose second run differed, as `scenario@seed`.
     pub nondeterministic: Vec<String>,
     /// Runs that were run twice.
@@ -146,6 +149,10 @@ impl Totals {
         }
         tally.stats.add(stats);
 
+        if let Some(availability) = &run.summary.availability {
+            let run = format!("{name}@{}", run.summary.seed);
+            self.service.take(availability, &run);
+        }
         self.take_suspended(&run.summary.suspended);
         match run.reproduced {
             Some(true) => self.reproduced += 1,

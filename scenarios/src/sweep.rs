@@ -303,6 +303,7 @@ fn panicked(scenario: &Scenario, seed: u64, bugs: Bugs, failure: &RunFailure) ->
         inconclusive: Vec::new(),
         suspended: Vec::new(),
         stops: Vec::new(),
+        availability: None,
         stats: Stats::default(),
     }
 }

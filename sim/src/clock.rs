@@ -159,6 +159,11 @@ impl NodeClock {
         self.wall_offset += i128::from(ns);
     }
 
+    /// Whether it stands still, or is faster or slower by more than a tenth.
+    pub fn is_off(&self) -> bool {
+        self.frozen || self.rate.abs_diff(PARTS) > PARTS / 10
+    }
+
     /// Makes rate and freeze what they should be in the new segment.
     fn settle(&mut self) {
         self.frozen = self.own_frozen || self.faults.values().any(|fault| fault.freeze);

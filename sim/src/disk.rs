@@ -246,6 +246,11 @@ impl NodeDisk {
         self.state().clear(fault);
     }
 
+    /// The kinds of faults that are at work.
+    pub fn troubles(&self) -> Vec<DiskFaultKind> {
+        self.state().troubles()
+    }
+
     /// Makes every fsync begun from now on take `delay` nanoseconds longer, for
     /// as long as the fault lasts: a [`DiskFault::Stall`].
     pub fn stall(&self, fault: u32, delay: u64) {

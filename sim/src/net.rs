@@ -3,7 +3,7 @@
 use crate::rng::{Draw, Keyed, Streams};
 use clients::ClientLinks;
 use fault::{Extra, Overlay};
-use squall_record::DropReason;
+use squall_record::{DropReason, LinkTrouble};
 use std::collections::{BTreeMap, BTreeSet};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -272,6 +272,24 @@ impl Net {
     pub fn moves(&self, from: u64, to: u64) -> bool {
         let link = &self.links[self.index(from, to)];
         link.clogs.is_empty() && link.holds.is_empty()
+    }
+
+    /// What is wrong with a direction, if anything is: the worst of it.
+    pub fn trouble(&self, from: u64, to: u64) -> Option<LinkTrouble> {
+        let link = &self.links[self.index(from, to)];
+        let troubles = [
+            (link.cut > 0, LinkTrouble::Cut),
+            (!link.clogs.is_empty(), LinkTrouble::Clogged),
+            (!link.holds.is_empty(), LinkTrouble::Held),
+            (!link.overlays.is_empty(), LinkTrouble::Degraded),
+        ];
+        let first = troubles.into_iter().find(|(is_there, _)| *is_there);
+        first.map(|(_, trouble)| trouble)
+    }
+
+    /// Whether a fault is at work on connections between clients and a member.
+    pub fn troubles_clients(&self, member: u64) -> bool {
+        self.client_links.is_troubled(member)
     }
 
     /// Notes that a message met the cuts of its direction.

@@ -5,7 +5,9 @@
 //! All times are true nanoseconds since the start of the run, which no node's
 //! clock shows.
 
+mod availability;
 mod chain;
+mod condition;
 mod event;
 mod history;
 mod op;
@@ -13,7 +15,9 @@ mod run;
 mod stream;
 mod verdict;
 
+pub use availability::{Availability, Outage, Recovery};
 pub use chain::{Checkpoint, Part, PartKind, Traced, Window};
+pub use condition::{Condition, LinkTrouble, Trouble};
 pub use event::{DropReason, Event, FaultPhase, Kind, RunPhase};
 pub use history::{
     FORMAT, FormatVersion, HistoryError, read_history, read_streams, write_history, write_streams,

@@ -1,6 +1,6 @@
 //! One run and what came of it.
 
-use crate::{Check, Checkpoint, Event, Op, Stream, Traced, Verdict};
+use crate::{Availability, Check, Checkpoint, Event, Op, Stream, Traced, Verdict};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -29,6 +29,9 @@ pub struct Summary {
     /// Members that stopped by themselves, as they should under their faults.
     #[serde(default)]
     pub stops: Vec<Stop>,
+    /// How it served its clients; `None` if a broken invariant ended it early.
+    #[serde(default)]
+    pub availability: Option<Availability>,
     /// What was counted.
     pub stats: Stats,
 }

@@ -14,6 +14,7 @@ mod model;
 mod refusals;
 mod register;
 mod served;
+mod span;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -22,9 +23,10 @@ mod watches;
 
 pub(crate) use refusals::is_denial;
 
+use crate::rules::{Found, judged};
 use model::Model;
 use register::Window;
-use squall_record::{Check, Event, Fact, Op, Reason, Stream, Verdict, Witness};
+use squall_record::{Check, Event, Fact, Op, Stream, Witness};
 use std::collections::BTreeMap;
 
 /// An entry, as the first member applied it. The order of a slice of these is the
@@ -70,7 +72,7 @@ pub fn check(
         applied,
         terms,
     };
-    type Rule = fn(&Case<'_>) -> Result<u64, Box<Witness>>;
+    type Rule = fn(&Case<'_>) -> Found;
     let rules: [(&str, Rule); 6] = [
         ("auth.permitted", served::permitted),
         ("auth.refused", served::refused),
@@ -79,16 +81,7 @@ pub fn check(
         ("auth.root", users::root),
         ("auth.watches", watches::permitted),
     ];
-    rules
-        .map(|(name, rule)| Check {
-            name: name.into(),
-            verdict: match rule(&case) {
-                Err(witness) => Verdict::Fail(witness),
-                Ok(0) => Verdict::Unknown(Reason::TooLittle("nothing to judge".into())),
-                Ok(judged) => Verdict::Pass { judged, unknown: 0 },
-            },
-        })
-        .into()
+    rules.map(|(name, rule)| judged(name, rule(&case))).into()
 }
 
 /// Everything that the rules look at.

@@ -4,70 +4,75 @@ use super::access::{Decided, Need, needs};
 use super::model::{Answer, Caller};
 use super::register::Window;
 use super::{Case, describe, refusals, witness};
+use crate::rules::{Found, Judged};
 use squall_record::{Fact, Op, Outcome, Witness, seconds};
 
 /// Nothing is answered that needs a permission which the caller has at no moment
 /// at which that may have been decided.
-pub(super) fn permitted(case: &Case<'_>) -> Result<u64, Box<Witness>> {
+pub(super) fn permitted(case: &Case<'_>) -> Found {
     const GUARANTEE: &str = "nothing is read, written or managed without permission, and a \
                              revocation that was acknowledged before a call is honoured";
-    let mut judged = 0;
-    for op in &case.ops {
-        if !matches!(op.outcome, Outcome::Ok(_)) {
-            continue;
-        }
-        let (caller, window, answer) = decide(case, op);
-        match answer {
-            Some(Answer::No) => {
-                let class = match caller {
-                    Caller::Nobody => "anonymous",
-                    Caller::Stranger => "made-up-token",
-                    Caller::Known(_) => "served",
-                };
-                let sentence = format!(
-                    "op {}, {} of {}, was answered at {} without permission",
-                    op.id,
-                    describe(&op.call),
-                    name(caller),
-                    seconds(op.ret.unwrap_or(op.invoke)),
-                );
-                return Err(refuse(GUARANTEE, class, sentence, case, op, window));
-            }
-            Some(Answer::Yes) => judged += 1,
-            Some(Answer::Unclear) | None => {}
-        }
-    }
-    Ok(judged)
+    let served = |op: &Op| matches!(op.outcome, Outcome::Ok(_));
+    judge(case, GUARANTEE, Answer::No, served, |_, caller| {
+        let class = match caller {
+            Caller::Nobody => "anonymous",
+            Caller::Stranger => "made-up-token",
+            Caller::Known(_) => "served",
+        };
+        (class, "answered", "without permission".into())
+    })
 }
 
 /// Nothing is refused for want of a permission that the caller has at every
 /// moment at which that may have been decided.
-pub(super) fn refused(case: &Case<'_>) -> Result<u64, Box<Witness>> {
+pub(super) fn refused(case: &Case<'_>) -> Found {
     const GUARANTEE: &str = "whoever has a permission is not refused for want of it";
-    let mut judged = 0;
-    for op in &case.ops {
-        let Outcome::Refused(status) = &op.outcome else {
-            continue;
+    judge(case, GUARANTEE, Answer::Yes, is_refused, |op, _| {
+        let why = match &op.outcome {
+            Outcome::Refused(status) => format!("because of `{}`", status.message),
+            Outcome::Ok(_) | Outcome::Unknown(_) => String::new(),
         };
-        let is_anonymous = op.token.is_empty() && status.message == refusals::USER_EMPTY;
-        if !refusals::is_denied(status) && !is_anonymous {
-            continue;
-        }
+        ("needless", "refused", why)
+    })
+}
+
+/// Whether the caller was told that it may not, or that it is nobody.
+fn is_refused(op: &Op) -> bool {
+    let Outcome::Refused(status) = &op.outcome else {
+        return false;
+    };
+    let is_anonymous = op.token.is_empty() && status.message == refusals::USER_EMPTY;
+    refusals::is_denied(status) || is_anonymous
+}
+
+/// Judges the calls that ended in such a way: the history must not say `wrong`
+/// about any of them. `tell` gives the class of what is wrong, what became of the
+/// call, and how.
+fn judge(
+    case: &Case<'_>,
+    guarantee: &str,
+    wrong: Answer,
+    ended: fn(&Op) -> bool,
+    tell: impl Fn(&Op, Caller<'_>) -> (&'static str, &'static str, String),
+) -> Found {
+    let mut judged = Judged::default();
+    for op in case.ops.iter().filter(|op| ended(op)) {
         let (caller, window, answer) = decide(case, op);
         match answer {
-            Some(Answer::Yes) => {
+            None => {}
+            Some(Answer::Unclear) => judged.unclear += 1,
+            Some(answer) if answer != wrong => judged.sure += 1,
+            Some(_) => {
+                let (class, what, how) = tell(op, caller);
                 let sentence = format!(
-                    "op {}, {} of {}, was refused at {}: {}",
+                    "op {}, {} of {}, was {what} at {} {how}",
                     op.id,
                     describe(&op.call),
                     name(caller),
                     seconds(op.ret.unwrap_or(op.invoke)),
-                    status.message
                 );
-                return Err(refuse(GUARANTEE, "needless", sentence, case, op, window));
+                return Err(refuse(guarantee, class, sentence, case, op, window));
             }
-            Some(Answer::No) => judged += 1,
-            Some(Answer::Unclear) | None => {}
         }
     }
     Ok(judged)

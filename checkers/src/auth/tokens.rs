@@ -5,7 +5,8 @@ use super::access::{Decided, Need, needs};
 use super::model::{Caller, Issued};
 use super::register::Window;
 use super::{Case, refusals, witness};
-use squall_record::{Event, Fact, Kind, Outcome, Witness, seconds};
+use crate::rules::{Found, Judged};
+use squall_record::{Event, Fact, Kind, Outcome, seconds};
 use std::collections::BTreeMap;
 
 /// How a token fares at one member.
@@ -20,12 +21,12 @@ struct Use {
 /// A token is taken while it is good, by every member that has been up since it
 /// was given, and not when it has not been used for its time, or when its user was
 /// deleted or given another password since.
-pub(super) fn good(case: &Case<'_>) -> Result<u64, Box<Witness>> {
+pub(super) fn good(case: &Case<'_>) -> Found {
     const GUARANTEE: &str = "a token is good at every member while it is used, and until its \
                              user is deleted or given another password";
     let forgot = forgotten(case.events);
     let mut uses: BTreeMap<(&str, u64), Use> = BTreeMap::new();
-    let mut judged = 0;
+    let mut judged = Judged::default();
     for op in &case.ops {
         let Caller::Known(issued) = case.model.caller(&op.token) else {
             continue;
@@ -47,7 +48,9 @@ pub(super) fn good(case: &Case<'_>) -> Result<u64, Box<Witness>> {
         match &op.outcome {
             Outcome::Ok(_) if need != Need::Nothing => {
                 let is_on = |value: Option<&bool>| value == Some(&true);
-                if !case.model.enabled.surely(case.window(op), is_on) {
+                let window = case.window(op);
+                if !case.model.enabled.surely(window, is_on) {
+                    judged.unclear += u64::from(case.model.enabled.possibly(window, is_on));
                     *known = Use::default();
                     continue;
                 }
@@ -72,7 +75,11 @@ pub(super) fn good(case: &Case<'_>) -> Result<u64, Box<Witness>> {
                     let what = format!("it was last used at {} there, and taken", seconds(last));
                     return fail("expired", what, Vec::new());
                 }
-                judged += 1;
+                // A call since it was last known to be good may have renewed it.
+                match known.unsure {
+                    true => judged.unclear += 1,
+                    false => judged.sure += 1,
+                }
                 known.good = Some((op.invoke, ret));
                 known.unsure = false;
             }
@@ -83,13 +90,14 @@ pub(super) fn good(case: &Case<'_>) -> Result<u64, Box<Witness>> {
                 let changed = case.model.voids.get(issued.user);
                 let window = Window::between(since, ret);
                 let is_void = changed.is_some_and(|voids| voids.may_change_in(window));
-                if !is_void
-                    && ret.saturating_sub(alive) < shortest
-                    && !happened(&forgot, op.member, since, ret)
-                {
+                let is_forgotten = happened(&forgot, op.member, since, ret);
+                if !is_void && ret.saturating_sub(alive) < shortest && !is_forgotten {
                     return fail("good", "it was good, and refused".into(), Vec::new());
                 }
-                judged += 1;
+                match is_forgotten || void_since(case, &issued, case.window(op)).is_some() {
+                    true => judged.sure += 1,
+                    false => judged.unclear += 1,
+                }
             }
             // A call that is refused for another reason may have shown its token.
             Outcome::Ok(_) | Outcome::Refused(_) | Outcome::Unknown(_) => known.unsure = true,

@@ -3,14 +3,15 @@
 use super::model::Secret;
 use super::register::Window;
 use super::{Case, refusals, witness};
+use crate::rules::{Found, Judged};
 use squall_api::AuthRequest;
 use squall_record::{Call, Fact, Op, Outcome, Witness, seconds};
 
 /// A login succeeds with the password that the user has, and with no other.
-pub(super) fn logins(case: &Case<'_>) -> Result<u64, Box<Witness>> {
+pub(super) fn logins(case: &Case<'_>) -> Found {
     const GUARANTEE: &str = "who logs in knows the password of a user that has one, and who \
                              knows it may log in";
-    let mut judged = 0;
+    let mut judged = Judged::default();
     for op in &case.ops {
         let Call::Auth(AuthRequest::Authenticate(asked)) = &op.call else {
             continue;
@@ -33,7 +34,10 @@ pub(super) fn logins(case: &Case<'_>) -> Result<u64, Box<Witness>> {
                 ("right-password", "was refused with its password")
             }
             Outcome::Ok(_) | Outcome::Refused(_) => {
-                judged += 1;
+                match surely == possibly {
+                    true => judged.sure += 1,
+                    false => judged.unclear += 1,
+                }
                 continue;
             }
             Outcome::Unknown(_) => continue,
@@ -50,9 +54,9 @@ pub(super) fn logins(case: &Case<'_>) -> Result<u64, Box<Witness>> {
 }
 
 /// Auth is enabled only while there is a user `root` that has its role.
-pub(super) fn root(case: &Case<'_>) -> Result<u64, Box<Witness>> {
+pub(super) fn root(case: &Case<'_>) -> Found {
     const GUARANTEE: &str = "auth is enabled only where root can manage it";
-    let mut judged = 0;
+    let mut judged = Judged::default();
     for op in &case.ops {
         if !matches!(&op.call, Call::Auth(AuthRequest::Enable(_))) {
             continue;
@@ -66,7 +70,8 @@ pub(super) fn root(case: &Case<'_>) -> Result<u64, Box<Witness>> {
                 );
                 return Err(at(GUARANTEE, "no-root", sentence, op, case));
             }
-            Outcome::Ok(_) | Outcome::Refused(_) => judged += 1,
+            Outcome::Ok(_) if !case.model.has_root(case.window(op)) => judged.unclear += 1,
+            Outcome::Ok(_) | Outcome::Refused(_) => judged.sure += 1,
             Outcome::Unknown(_) => {}
         }
     }

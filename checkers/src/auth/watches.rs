@@ -5,17 +5,18 @@ use super::model::{Answer, Caller};
 use super::register::Window;
 use super::served::{name, since_known};
 use super::{Case, refusals, witness};
+use crate::rules::{Found, Judged};
 use crate::watch::told::{Watch, kv_of, read};
-use squall_record::{Fact, Witness, seconds};
+use squall_record::{Fact, seconds};
 
 /// A change is told only to whom may read its key: at some moment from when it was
 /// applied, for no member tells of it sooner, to when it was heard. And a watch is
 /// ended for want of permission only if there was no permission at some moment.
-pub(super) fn permitted(case: &Case<'_>) -> Result<u64, Box<Witness>> {
+pub(super) fn permitted(case: &Case<'_>) -> Found {
     const GUARANTEE: &str = "a watch tells of nothing that its caller may not read, and goes on \
                              as long as it may";
     let (watches, _) = read(case.streams);
-    let mut judged = 0;
+    let mut judged = Judged::default();
     for watch in &watches {
         let caller = case.model.caller(&watch.stream.token);
         let fail = |class: &str, t: u64, what: String, window: Window| {
@@ -38,8 +39,8 @@ pub(super) fn permitted(case: &Case<'_>) -> Result<u64, Box<Witness>> {
                 ..Window::between(0, t)
             };
             match case.model.may(caller, &reads(key, &[]), window) {
-                Answer::Yes => judged += 1,
-                Answer::Unclear => {}
+                Answer::Yes => judged.sure += 1,
+                Answer::Unclear => judged.unclear += 1,
                 Answer::No => {
                     let key = key.escape_ascii();
                     let at = seconds(t);
@@ -62,7 +63,7 @@ pub(super) fn permitted(case: &Case<'_>) -> Result<u64, Box<Witness>> {
                 let what = format!("was ended at {}: {}", seconds(t), end.cancel_reason);
                 return fail("ended", t, what, window);
             }
-            judged += 1;
+            judged.sure += 1;
         }
     }
     Ok(judged)

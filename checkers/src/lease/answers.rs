@@ -1,6 +1,7 @@
 //! What is said of leases, and by whom.
 
 use super::{Leases, granted_ttl, kept_ttl, witness};
+use crate::rules::{Found, Judged};
 use squall_api::{LeaseRequest, LeaseResponse};
 use squall_record::{Call, Fact, Op, Outcome, Ret, Witness, seconds};
 
@@ -8,13 +9,13 @@ use squall_record::{Call, Fact, Op, Outcome, Ret, Witness, seconds};
 /// the call and its answer; and it is granted for at least the TTL that was
 /// asked for, and the shortest one. So a keep-alive of a lease that is gone is
 /// never acknowledged, whoever is asked.
-pub(super) fn true_answers(leases: &Leases<'_>) -> Result<u64, Box<Witness>> {
+pub(super) fn true_answers(leases: &Leases<'_>) -> Found {
     const GUARANTEE: &str = "a keep-alive is acknowledged, and a time to live told, only by a \
                              member that knows: the lease is there, or gone, as the answer says";
-    let mut judged = 0;
+    let mut judged = Judged::default();
     for op in leases.history {
         if let (Call::Lease(LeaseRequest::Grant(asked)), Some(ttl)) = (&op.call, granted_ttl(op)) {
-            judged += 1;
+            judged.sure += 1;
             let due = asked.ttl.max(leases.terms.min_ttl);
             if ttl != due {
                 let sentence = format!(
@@ -28,9 +29,10 @@ pub(super) fn true_answers(leases: &Leases<'_>) -> Result<u64, Box<Witness>> {
             continue;
         };
         let Some(lease) = leases.one(id) else {
+            judged.unclear += u64::from(leases.is_repeated(id));
             continue;
         };
-        judged += 1;
+        judged.sure += 1;
         let grant = lease.grants[0];
         let ret = op.ret.unwrap_or(u64::MAX);
         match lease.ended {

@@ -1,24 +1,25 @@
 //! Leases and the keys attached to them.
 
 use super::{Leases, granted_id, witness};
+use crate::rules::{Found, Judged};
 use crate::store::mvcc::visit_puts;
 use squall_api::pb::{self, KeyValue, response_op::Response as SubResponse};
-use squall_record::{Fact, Op, Outcome, Ret, Witness, seconds};
+use squall_record::{Fact, Op, Outcome, Ret, seconds};
 use std::collections::BTreeMap;
 
 /// A lease is granted under an id that is free, and a key is put only with a
 /// lease that is there.
-pub(super) fn exists(leases: &Leases<'_>) -> Result<u64, Box<Witness>> {
+pub(super) fn exists(leases: &Leases<'_>) -> Found {
     const GUARANTEE: &str = "an id names one lease at a time, and keys are attached to leases that \
                              exist";
-    let mut judged = 0;
+    let mut judged = Judged::default();
     let mut granted: BTreeMap<i64, &Op> = BTreeMap::new();
     for op in leases.history {
         if !matches!(op.outcome, Outcome::Ok(_)) {
             continue;
         }
         if let Some(id) = granted_id(op) {
-            judged += 1;
+            judged.sure += 1;
             let ended = leases.leases[&id].ended;
             if let Some(first) = granted.insert(id, op)
                 && ended.is_none_or(|end| end.t > op.ret.unwrap_or(u64::MAX))
@@ -49,7 +50,7 @@ pub(super) fn exists(leases: &Leases<'_>) -> Result<u64, Box<Witness>> {
             if put.lease == 0 {
                 return;
             }
-            judged += 1;
+            judged.sure += 1;
             let ret = op.ret.unwrap_or(u64::MAX);
             let lease = leases.leases.get(&put.lease);
             let may_exist = lease.is_some_and(|l| l.grants.iter().any(|g| g.invoke <= ret));
@@ -86,10 +87,10 @@ pub(super) fn exists(leases: &Leases<'_>) -> Result<u64, Box<Witness>> {
 
 /// With a lease its keys are gone, all at the revision at which it ended: no
 /// state from there on shows any of them.
-pub(super) fn end(leases: &Leases<'_>) -> Result<u64, Box<Witness>> {
+pub(super) fn end(leases: &Leases<'_>) -> Found {
     const GUARANTEE: &str = "the keys of a lease are gone, all at once, at the revision at which it \
                              ends";
-    let mut judged = 0;
+    let mut judged = Judged::default();
     for op in leases.history {
         let Outcome::Ok(ret) = &op.outcome else {
             continue;
@@ -99,7 +100,10 @@ pub(super) fn end(leases: &Leases<'_>) -> Result<u64, Box<Witness>> {
             if kv.lease == 0 {
                 return;
             }
-            judged += 1;
+            match leases.is_repeated(kv.lease) {
+                true => judged.unclear += 1,
+                false => judged.sure += 1,
+            }
             let ended = leases.one(kv.lease).and_then(|lease| lease.ended);
             if let Some(end) = ended.filter(|end| end.revision <= at) {
                 broken.get_or_insert((kv.clone(), at, end));

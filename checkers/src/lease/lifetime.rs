@@ -1,19 +1,23 @@
 //! How long leases live.
 
 use super::{Ended, Lease, Leases, SECOND, granted_ttl, kept_ttl, witness};
-use squall_record::{Fact, Op, Outcome, Witness, seconds};
+use crate::rules::{Found, Judged};
+use squall_record::{Fact, Op, Outcome, seconds};
 
 /// No lease expires before its TTL has passed since its last acknowledged
 /// renewal was sent, by a clock that runs as fast as it may.
-pub(super) fn not_early(leases: &Leases<'_>) -> Result<u64, Box<Witness>> {
+pub(super) fn not_early(leases: &Leases<'_>) -> Found {
     const GUARANTEE: &str = "a lease lives for its TTL after it was granted, and after each \
                              keep-alive that was acknowledged";
-    let mut judged = 0;
+    let mut judged = Judged {
+        unclear: leases.repeated(),
+        ..Judged::default()
+    };
     for (id, lease) in leases.once() {
         let Some(end) = lease.ended.filter(|end| end.expired) else {
             continue;
         };
-        judged += 1;
+        judged.sure += 1;
         for (op, ttl) in renewals(lease) {
             let nanos = nanos(ttl);
             let shortest = nanos - part(nanos, leases.terms.drift_ppm);
@@ -37,19 +41,23 @@ pub(super) fn not_early(leases: &Leases<'_>) -> Result<u64, Box<Witness>> {
 
 /// No lease outlives its TTL by more than elections, checkpoints and faults
 /// account for.
-pub(super) fn not_late(leases: &Leases<'_>) -> Result<u64, Box<Witness>> {
+pub(super) fn not_late(leases: &Leases<'_>) -> Found {
     const GUARANTEE: &str = "a lease that is not renewed ends when its TTL has passed: each change \
                              of leader gives back what was not noted since the last checkpoint, \
                              faults may delay it by their length, and nothing else by more than \
                              5 s and two election timeouts";
-    let mut judged = 0;
+    let mut judged = Judged {
+        unclear: leases.repeated(),
+        ..Judged::default()
+    };
     for (id, lease) in leases.once() {
         let Some(ttl) = lease.ttl() else {
+            judged.unclear += 1;
             continue;
         };
         let last = lease.ended.map_or(leases.until, |end| end.t);
         let deadline = deadline(leases, lease, ttl, last);
-        judged += 1;
+        judged.sure += 1;
         if last > deadline {
             let sentence = match &lease.ended {
                 Some(end) => format!(

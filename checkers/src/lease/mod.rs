@@ -10,10 +10,9 @@ mod lifetime;
 #[cfg(test)]
 mod tests;
 
+use crate::rules::{Found, judged};
 use squall_api::LeaseRequest;
-use squall_record::{
-    Call, Check, Event, FaultPhase, Kind, Op, Outcome, Reason, Ret, Verdict, Witness,
-};
+use squall_record::{Call, Check, Event, FaultPhase, Kind, Op, Outcome, Ret, Witness};
 use std::collections::BTreeMap;
 
 const SECOND: u64 = 1_000_000_000;
@@ -56,7 +55,7 @@ pub fn check(
     until: u64,
 ) -> Vec<Check> {
     let leases = Leases::of(history, events, ended, terms, until);
-    type Rule = fn(&Leases<'_>) -> Result<u64, Box<Witness>>;
+    type Rule = fn(&Leases<'_>) -> Found;
     let rules: [(&str, Rule); 5] = [
         ("lease.not_early", lifetime::not_early),
         ("lease.not_late", lifetime::not_late),
@@ -64,16 +63,7 @@ pub fn check(
         ("lease.exists", keys::exists),
         ("lease.keys_end", keys::end),
     ];
-    rules
-        .map(|(name, rule)| Check {
-            name: name.into(),
-            verdict: match rule(&leases) {
-                Err(witness) => Verdict::Fail(witness),
-                Ok(0) => Verdict::Unknown(Reason::TooLittle("nothing to judge".into())),
-                Ok(judged) => Verdict::Pass { judged, unknown: 0 },
-            },
-        })
-        .into()
+    rules.map(|(name, rule)| judged(name, rule(&leases))).into()
 }
 
 /// The id that an operation may have granted a lease under.
@@ -152,6 +142,18 @@ impl<'a> Leases<'a> {
             disturbed: disturbed(events, 3 * terms.election_timeout, until),
             leases,
         }
+    }
+
+    /// How many ids were granted more than once, so that it is not known which life
+    /// of theirs is meant.
+    fn repeated(&self) -> u64 {
+        let lives = self.leases.values().map(|lease| lease.grants.len());
+        lives.filter(|lives| *lives > 1).count() as u64
+    }
+
+    /// Whether an id was granted more than once.
+    fn is_repeated(&self, id: i64) -> bool {
+        self.leases.get(&id).is_some_and(|l| l.grants.len() > 1)
     }
 
     /// The leases that have had one life at most.

@@ -1,6 +1,7 @@
 //! Each rule's cases, one line a case: what happened, and what is to be said.
 
 use super::{Ended, SECOND, Terms, check};
+use crate::rules::broken;
 use squall_api::pb::{self, KeyValue};
 use squall_api::{Code, LeaseRequest, LeaseResponse, Role, Status};
 use squall_record::{Call, Event, FaultPhase, Kind, Op, Outcome, Ret, Verdict, Why};
@@ -184,11 +185,7 @@ impl Case {
             TERMS,
             tenths(until),
         );
-        let broken = checks.iter().filter_map(|check| match &check.verdict {
-            Verdict::Fail(witness) => Some(format!("{}/{}", check.name, witness.class)),
-            Verdict::Pass { .. } | Verdict::Unknown(_) => None,
-        });
-        broken.collect::<Vec<_>>().join(" ")
+        broken(&checks).join(" ")
     }
 }
 

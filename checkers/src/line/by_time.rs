@@ -2,10 +2,11 @@
 
 use super::{Case, Hold, broken, ends, given, is_answer, line_of, text, who};
 use crate::lease::Ended;
+use crate::rules::{Found, Judged};
 use bytes::Bytes;
 use squall_api::pb::v3electionpb::LeaderKey;
 use squall_api::{ElectionRequest, ElectionResponse, LeaseRequest, LockRequest};
-use squall_record::{Call, Fact, Op, Outcome, Ret, Witness, seconds};
+use squall_record::{Call, Fact, Op, Outcome, Ret, seconds};
 use std::collections::BTreeMap;
 
 /// Every lock that was given, in order of time; the same lease's locks are one.
@@ -41,7 +42,7 @@ pub(super) fn holds<'a>(history: &'a [Op], ended: &BTreeMap<i64, u64>) -> Vec<Ho
 
 /// No two hold a lock at once: each from when it was told that it does until it
 /// asks to unlock, or its lease ends.
-pub(super) fn exclusive(case: &Case<'_>) -> Result<u64, Box<Witness>> {
+pub(super) fn exclusive(case: &Case<'_>) -> Found {
     const GUARANTEE: &str = "a lock is held by one client at a time, until it is unlocked or the \
                              lease of its holder ends";
     let mut last: BTreeMap<&[u8], &Hold<'_>> = BTreeMap::new();
@@ -75,7 +76,7 @@ pub(super) fn exclusive(case: &Case<'_>) -> Result<u64, Box<Witness>> {
             last.insert(line, hold);
         }
     }
-    Ok(case.holds.len() as u64)
+    Ok(Judged::all(case.holds.len() as u64))
 }
 
 fn held(hold: &Hold<'_>) -> Fact {
@@ -91,7 +92,7 @@ fn held(hold: &Hold<'_>) -> Fact {
 
 /// Who was elected is in office until it resigns, or its lease ends; and is not
 /// any more from then on.
-pub(super) fn in_office(case: &Case<'_>) -> Result<u64, Box<Witness>> {
+pub(super) fn in_office(case: &Case<'_>) -> Found {
     const GUARANTEE: &str = "a leader may proclaim until it resigns or its lease ends, and nobody \
                              may who does not lead";
     type Office<'a> = (&'a Bytes, i64);
@@ -126,7 +127,7 @@ pub(super) fn in_office(case: &Case<'_>) -> Result<u64, Box<Witness>> {
             _ => {}
         }
     }
-    let mut judged = 0;
+    let mut judged = Judged::default();
     for op in case.history {
         let Call::Election(ElectionRequest::Proclaim(r)) = &op.call else {
             continue;
@@ -136,14 +137,19 @@ pub(super) fn in_office(case: &Case<'_>) -> Result<u64, Box<Witness>> {
         };
         let ended = case.ended.get(&leader.lease).copied().unwrap_or(u64::MAX);
         let left = resigned.get(&office(leader));
+        // A client may ask again in the moment in which it is answered.
+        let (is_over, other) = match left {
+            Some((_, done, resign)) if *done <= op.invoke => (true, Some(*resign)),
+            _ => (ended < op.invoke, None),
+        };
+        let won = elected.get(&office(leader));
+        let still = left.is_none_or(|(asked, ..)| *asked > ret) && ended > ret;
+        let is_in_office = still && won.is_some_and(|won| *won <= op.invoke);
+        let is_clear = u64::from(is_over || is_in_office);
         if matches!(op.outcome, Outcome::Ok(_)) {
-            judged += 1;
-            // A client may ask again in the moment in which it is answered.
-            let (over, other) = match left {
-                Some((_, done, resign)) if *done <= op.invoke => (true, Some(*resign)),
-                _ => (ended < op.invoke, None),
-            };
-            if over {
+            judged.sure += is_clear;
+            judged.unclear += 1 - is_clear;
+            if is_over {
                 let sentence = format!(
                     "{} was acknowledged, whose {} was over before it was sent",
                     who(op),
@@ -160,10 +166,9 @@ pub(super) fn in_office(case: &Case<'_>) -> Result<u64, Box<Witness>> {
             }
         }
         if is_answer(op, "election: not leader") {
-            judged += 1;
-            let won = elected.get(&office(leader));
-            let still = left.is_none_or(|(asked, ..)| *asked > ret) && ended > ret;
-            if won.is_some_and(|won| *won <= op.invoke) && still {
+            judged.sure += is_clear;
+            judged.unclear += 1 - is_clear;
+            if is_in_office {
                 let sentence = format!(
                     "{} was refused, though {} had won and neither resigned nor lost its lease",
                     who(op),

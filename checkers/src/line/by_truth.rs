@@ -1,13 +1,14 @@
 //! What the order forbids in which operations were applied.
 
 use super::{Case, broken, given, line_of, revision_of, text, who};
+use crate::rules::{Found, Judged};
 use crate::watch::truth::Truth;
 use bytes::Bytes;
 use squall_api::pb::compare::{CompareResult, CompareTarget};
 use squall_api::pb::v3electionpb::LeaderResponse;
 use squall_api::pb::{Event, TxnRequest, event};
 use squall_api::{ElectionRequest, ElectionResponse};
-use squall_record::{Call, Fact, Op, Outcome, Ret, Witness, seconds};
+use squall_record::{Call, Fact, Op, Outcome, Ret, seconds};
 use std::collections::BTreeMap;
 
 /// A key and the revision of its creation.
@@ -76,27 +77,39 @@ fn at_head(head: Option<&Head>) -> Fact {
     }
 }
 
+/// Whether a key was first in its line at a revision, and who was if it was not;
+/// `None` if it is not known what was applied by then.
+fn is_first(case: &Case<'_>, key: &Bytes, revision: i64) -> Option<Result<(), Fact>> {
+    if revision > case.truth.through() {
+        return None;
+    }
+    let head = line_of(key).and_then(|line| case.heads.at(line, revision));
+    Some(match head {
+        Some((first, _)) if first == key => Ok(()),
+        head => Err(at_head(head)),
+    })
+}
+
 /// A lock is given to whom is first in line then.
-pub(super) fn lock_in_line(case: &Case<'_>) -> Result<u64, Box<Witness>> {
+pub(super) fn lock_in_line(case: &Case<'_>) -> Found {
     const GUARANTEE: &str = "a lock is given to the first in line, in the order in which they came";
-    let mut judged = 0;
+    let mut judged = Judged::default();
     for op in case.history {
         let Some((key, revision)) = given(op) else {
             continue;
         };
-        if revision > case.truth.through() {
-            continue;
-        }
-        judged += 1;
-        let head = line_of(key).and_then(|line| case.heads.at(line, revision));
-        if head.is_none_or(|head| head.0 != *key) {
-            let sentence = format!(
-                "{} was given the lock at revision {revision}, and {} was not first in line",
-                who(op),
-                text(key)
-            );
-            let facts = vec![at_head(head)];
-            return Err(broken(GUARANTEE, "not-first", sentence, vec![op], facts));
+        match is_first(case, key, revision) {
+            None => judged.unclear += 1,
+            Some(Ok(())) => judged.sure += 1,
+            Some(Err(head)) => {
+                let sentence = format!(
+                    "{} was given the lock at revision {revision}, and {} was not first in line",
+                    who(op),
+                    text(key)
+                );
+                let (ops, facts) = (vec![op], vec![head]);
+                return Err(broken(GUARANTEE, "not-first", sentence, ops, facts));
+            }
         }
     }
     Ok(judged)
@@ -113,10 +126,10 @@ fn fence(txn: &TxnRequest) -> Option<&Bytes> {
 }
 
 /// What is written in a lock's name is written while it is held.
-pub(super) fn fenced(case: &Case<'_>) -> Result<u64, Box<Witness>> {
+pub(super) fn fenced(case: &Case<'_>) -> Found {
     const GUARANTEE: &str = "a write that is fenced by a lock's key takes effect only while that key \
                              is first in line";
-    let mut judged = 0;
+    let mut judged = Judged::default();
     for op in case.history {
         let (Call::Txn(txn), Outcome::Ok(Ret::Txn(answer))) = (&op.call, &op.outcome) else {
             continue;
@@ -125,29 +138,28 @@ pub(super) fn fenced(case: &Case<'_>) -> Result<u64, Box<Witness>> {
             continue;
         };
         let revision = revision_of(op);
-        if revision > case.truth.through() {
-            continue;
-        }
-        judged += 1;
-        let head = line_of(key).and_then(|line| case.heads.at(line, revision));
-        if head.is_none_or(|head| head.0 != *key) {
-            let sentence = format!(
-                "{} wrote in the name of {}, which did not hold the lock at revision {revision}",
-                who(op),
-                text(key)
-            );
-            let facts = vec![at_head(head)];
-            return Err(broken(GUARANTEE, "fence-passed", sentence, vec![op], facts));
+        match is_first(case, key, revision) {
+            None => judged.unclear += 1,
+            Some(Ok(())) => judged.sure += 1,
+            Some(Err(head)) => {
+                let sentence = format!(
+                    "{} wrote in the name of {}, which did not hold the lock at revision {revision}",
+                    who(op),
+                    text(key)
+                );
+                let (ops, facts) = (vec![op], vec![head]);
+                return Err(broken(GUARANTEE, "fence-passed", sentence, ops, facts));
+            }
         }
     }
     Ok(judged)
 }
 
 /// Who is told that it leads, or of whom it is told, was at the head of the line.
-pub(super) fn one_leader(case: &Case<'_>) -> Result<u64, Box<Witness>> {
+pub(super) fn one_leader(case: &Case<'_>) -> Found {
     const GUARANTEE: &str = "the leader is the candidate that came first of those who are there: one \
                              at each revision, and whoever is told that it won was one";
-    let mut judged = 0;
+    let mut judged = Judged::default();
     for op in case.history {
         match &op.outcome {
             Outcome::Ok(Ret::Election(ElectionResponse::Campaign(r))) => {
@@ -155,9 +167,10 @@ pub(super) fn one_leader(case: &Case<'_>) -> Result<u64, Box<Witness>> {
                 let was_first = case.heads.ever(&leader.key, leader.rev);
                 // It may have become first at a revision that is not known.
                 if !was_first && !is_complete(case) {
+                    judged.unclear += 1;
                     continue;
                 }
-                judged += 1;
+                judged.sure += 1;
                 if !was_first {
                     let sentence = format!(
                         "{} was told that it won with {} of revision {}, which was never first",
@@ -177,9 +190,10 @@ pub(super) fn one_leader(case: &Case<'_>) -> Result<u64, Box<Witness>> {
             Outcome::Ok(Ret::Election(ElectionResponse::Leader(r))) => {
                 let revision = revision_of(op);
                 if revision > case.truth.through() {
+                    judged.unclear += 1;
                     continue;
                 }
-                judged += 1;
+                judged.sure += 1;
                 if let Some(head) = wrong_leader(case, r, revision) {
                     let sentence = format!("{} was told of another leader", who(op));
                     return Err(broken(
@@ -214,10 +228,10 @@ fn wrong_leader(case: &Case<'_>, said: &LeaderResponse, revision: i64) -> Option
 }
 
 /// What was proclaimed is there, and what was resigned is not.
-pub(super) fn proclaimed(case: &Case<'_>) -> Result<u64, Box<Witness>> {
+pub(super) fn proclaimed(case: &Case<'_>) -> Found {
     const GUARANTEE: &str = "to proclaim and to resign touch the candidacy that is named, and no \
                              other of the same lease";
-    let mut judged = 0;
+    let mut judged = Judged::default();
     for op in case.history {
         let (Call::Election(call), Outcome::Ok(_)) = (&op.call, &op.outcome) else {
             continue;
@@ -228,12 +242,14 @@ pub(super) fn proclaimed(case: &Case<'_>) -> Result<u64, Box<Witness>> {
             _ => continue,
         };
         let revision = revision_of(op);
-        let (Some(leader), true) = (leader, revision <= case.truth.through()) else {
+        let Some(leader) = leader else { continue };
+        if revision > case.truth.through() {
+            judged.unclear += 1;
             continue;
-        };
+        }
         let mine = case.truth.op_at(revision).is_some_and(|by| by.id == op.id);
         let event = case.truth.event(revision, &leader.key).flatten();
-        judged += 1;
+        judged.sure += 1;
         let is_right = match (value, event) {
             (Some(value), Some(event)) => {
                 let kv = event.kv.as_ref().expect("it was made with one");
@@ -268,10 +284,10 @@ fn was_of(event: &Event, created: i64) -> bool {
 }
 
 /// Observers are told of leaders, in order, and of nobody else.
-pub(super) fn observed(case: &Case<'_>) -> Result<u64, Box<Witness>> {
+pub(super) fn observed(case: &Case<'_>) -> Found {
     const GUARANTEE: &str = "an observer is told of each leader's values in their order, and only of \
                              who leads";
-    let mut judged = 0;
+    let mut judged = Judged::default();
     for stream in case.streams {
         let mut last: Option<(i64, i64)> = None;
         for heard in &stream.heard {
@@ -279,7 +295,6 @@ pub(super) fn observed(case: &Case<'_>) -> Result<u64, Box<Witness>> {
                 continue;
             };
             let Some(kv) = &r.kv else { continue };
-            judged += 1;
             let order = (kv.create_revision, kv.mod_revision);
             let told = format!(
                 "client {} was told at {} of {} at revision {}",
@@ -311,8 +326,10 @@ pub(super) fn observed(case: &Case<'_>) -> Result<u64, Box<Witness>> {
             last = Some(order);
             let revision = r.header.as_ref().map_or(0, |header| header.revision);
             if revision > case.truth.through() {
+                judged.unclear += 1;
                 continue;
             }
+            judged.sure += 1;
             if let Some(head) = wrong_leader(case, r, revision) {
                 return fail("no-leader", ", which did not lead", vec![head]);
             }

@@ -17,13 +17,12 @@ mod tests;
 
 use crate::lease::Ended;
 use crate::linearizable::Applied;
+use crate::rules::{Found, judged};
 use crate::store::{leases, lines};
 use crate::watch::truth::Truth;
 use bytes::Bytes;
 use squall_api::LockResponse;
-use squall_record::{
-    Call, Check, Fact, Op, Outcome, Reason, Ret, Stream, Verdict, Witness, seconds,
-};
+use squall_record::{Call, Check, Fact, Op, Outcome, Ret, Stream, Witness, seconds};
 use std::collections::BTreeMap;
 
 pub use by_time::both_believe;
@@ -75,7 +74,7 @@ struct Case<'a> {
 }
 
 /// Judges one promise: how much there was to judge, or how it was broken.
-type Rule = fn(&Case<'_>) -> Result<u64, Box<Witness>>;
+type Rule = fn(&Case<'_>) -> Found;
 
 const RULES: [(&str, Rule); 7] = [
     ("lock.exclusive", by_time::exclusive),
@@ -121,14 +120,7 @@ pub fn check(
             false => elections,
         });
     rules
-        .map(|(name, rule)| Check {
-            name: (*name).into(),
-            verdict: match rule(&case) {
-                Err(witness) => Verdict::Fail(witness),
-                Ok(0) => Verdict::Unknown(Reason::TooLittle("nothing to judge".into())),
-                Ok(judged) => Verdict::Pass { judged, unknown: 0 },
-            },
-        })
+        .map(|(name, rule)| judged(name, rule(&case)))
         .collect()
 }
 

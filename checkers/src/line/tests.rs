@@ -3,6 +3,7 @@
 use super::{Place, both_believe, check};
 use crate::lease::Ended;
 use crate::linearizable::Applied;
+use crate::rules::broken;
 use bytes::Bytes;
 use squall_api::pb::compare::{CompareResult, CompareTarget, TargetUnion};
 use squall_api::pb::request_op::Request as Sub;
@@ -259,11 +260,7 @@ impl Case {
     fn said(&self) -> String {
         let applied = Some(&self.applied[..]);
         let checks = check(&self.history, &self.streams, applied, &self.ended);
-        let broken = checks.iter().filter_map(|check| match &check.verdict {
-            Verdict::Fail(witness) => Some(format!("{}/{}", check.name, witness.class)),
-            Verdict::Pass { .. } | Verdict::Unknown(_) => None,
-        });
-        broken.collect::<Vec<_>>().join(" ")
+        broken(&checks).join(" ")
     }
 }
 

@@ -213,8 +213,8 @@ impl Workload {
         self.clients + self.upkeep.clients()
     }
 
-    /// The number of the operator, if there is one.
-    pub fn operator(&self) -> u32 {
+    /// The number of who compacts and defragments, if somebody does.
+    pub fn upkeeper(&self) -> u32 {
         self.clients
     }
 
@@ -229,7 +229,7 @@ impl Workload {
         self.sessions.count + self.locks.count + candidates + observers
     }
 
-    /// How many clients there are, those that watch and the operator included.
+    /// How many clients there are, those that watch and whoever sees to upkeep included.
     pub fn all_clients(&self) -> u32 {
         let WatchLoad {
             watchers,

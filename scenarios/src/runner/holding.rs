@@ -4,13 +4,13 @@ mod candidate;
 mod holder;
 mod observer;
 
-use super::load::first_member;
+use super::caller::{Caller, Over, clients};
 use crate::draw::Draw;
-use crate::format::{Between, Duration as Length, Scenario, Workload};
+use crate::format::{Between, Duration as Length, Scenario};
 use bytes::Bytes;
 use squall_api::pb;
 use squall_api::{LeaseRequest, LeaseResponse};
-use squall_record::{Call, Outcome, Ret, Target as _};
+use squall_record::{Call, Outcome, Ret};
 use squall_sim::world::{Running, SimClient, World};
 use std::time::Duration;
 
@@ -26,10 +26,11 @@ pub(super) fn spawn(
     end: u64,
 ) -> Vec<Running> {
     let workload = &scenario.workload;
-    let mut clients = first..;
+    let mut next = clients(world, first);
     let mut owner = |ttl| {
-        let number = clients.next().expect("there is always a next number");
-        Owner::new(world, workload, seed, number, ttl, end)
+        let (number, client) = next();
+        let caller = Caller::new(world, workload, client, end).from(number);
+        Owner::new(caller, seed, number, ttl)
     };
     let mut tasks = Vec::new();
     for _ in 0..workload.locks.count {
@@ -49,19 +50,12 @@ fn election() -> Bytes {
     Bytes::from_static(b"election")
 }
 
-/// The run has come to its end.
-struct Over;
-
 /// A client that owns one lease after the other.
 struct Owner {
-    world: World,
-    client: SimClient,
+    caller: Caller<SimClient>,
     seed: u64,
     number: u32,
-    member: u64,
-    limit: Duration,
     ttl: Between<Length>,
-    end: u64,
     draws: u64,
     leases: i64,
     lease: i64,
@@ -70,23 +64,12 @@ struct Owner {
 }
 
 impl Owner {
-    fn new(
-        world: &World,
-        workload: &Workload,
-        seed: u64,
-        number: u32,
-        ttl: Between<Length>,
-        end: u64,
-    ) -> Owner {
+    fn new(caller: Caller<SimClient>, seed: u64, number: u32, ttl: Between<Length>) -> Owner {
         Owner {
-            client: world.client(number),
-            world: world.clone(),
+            caller,
             seed,
             number,
-            member: first_member(world, number),
-            limit: Duration::from_nanos(workload.client_timeout.ns()),
             ttl,
-            end,
             draws: 0,
             leases: 0,
             lease: 0,
@@ -99,34 +82,10 @@ impl Owner {
         Draw::keyed(self.seed, "holding", self.number.into(), self.draws)
     }
 
-    /// Waits, but not beyond the end.
-    async fn wait(&mut self, nanos: u64) -> Result<(), Over> {
-        let due = self.world.now().saturating_add(nanos);
-        if due >= self.end {
-            return Err(Over);
-        }
-        self.world.sleep_until(due).await;
-        Ok(())
-    }
-
-    /// Asks, for as long as clients do; whoever does not answer is left for the
-    /// next member.
-    async fn ask(&mut self, call: Call) -> Outcome {
-        self.ask_for(call, self.limit).await
-    }
-
-    async fn ask_for(&mut self, call: Call, limit: Duration) -> Outcome {
-        let outcome = self.client.call(self.member, call, limit).await;
-        if matches!(outcome, Outcome::Unknown(_)) {
-            self.member = self.world.next_member(self.member);
-        }
-        outcome
-    }
-
     /// Gets itself a new lease; false if that failed.
     async fn begin(&mut self) -> Result<bool, Over> {
         let mut draw = self.draw();
-        self.wait(draw.below(SECOND / 2)).await?;
+        self.caller.wait(draw.below(SECOND / 2)).await?;
         self.leases += 1;
         self.lease = i64::from(self.number + 1) * 1_000_000 + self.leases;
         // Ids in another order than that in which they are granted.
@@ -138,7 +97,10 @@ impl Owner {
             id: self.lease,
             ttl: ttl.div_ceil(SECOND) as i64,
         };
-        let granted = self.ask(Call::Lease(LeaseRequest::Grant(grant))).await;
+        let granted = self
+            .caller
+            .ask(Call::Lease(LeaseRequest::Grant(grant)))
+            .await;
         let Outcome::Ok(Ret::Lease(LeaseResponse::Grant(granted))) = granted else {
             return Ok(false);
         };
@@ -149,7 +111,7 @@ impl Owner {
     async fn keep_alive(&mut self) {
         let id = self.lease;
         let keep_alive = LeaseRequest::KeepAlive(pb::LeaseKeepAliveRequest { id });
-        self.ask(Call::Lease(keep_alive)).await;
+        self.caller.ask(Call::Lease(keep_alive)).await;
     }
 
     /// For how long it is ready to wait for its turn: at times longer than its

@@ -1,26 +1,26 @@
 //! The verdicts on a run, and whether it proves anything.
 
+mod load;
+mod service;
+
 use super::setup::CLUSTER;
 use super::story::Ending;
-use super::suspend::{may_stop, suspend};
+use super::suspend::suspend;
 use super::tally;
-use super::watch::{Suspension, Watch};
-use crate::format::{After, CheckSpec, Expect, FaultAction, Scenario};
-use crate::plan::{Fired, Schedule};
-use bytes::Bytes;
-use squall_api::pb::request_op::Request as RequestOp;
-use squall_api::{Bug, Bugs, pb};
+use super::watch::Watch;
+use crate::format::{CheckSpec, FaultAction, Scenario};
+use crate::plan::Schedule;
+use load::{count, proves_nothing};
+use service::{at_the_end, liveness, members, recovery, told_in_time};
+use squall_api::{Bug, Bugs};
 use squall_checkers::auth::{self, Took};
 use squall_checkers::lease::{self, Ended};
 use squall_checkers::linearizable::{self, Applied, Budget};
 use squall_checkers::{alarms, compaction};
-use squall_checkers::{durability, line, monotonic, recovery, replicas, watch};
-use squall_record::{
-    Call, Check, Event, Fact, Kind, Op, Outcome, Reason, Ret, Run, Stats, Stop, Stream, Summary,
-    Verdict, Witness, seconds,
-};
+use squall_checkers::{durability, line, monotonic, replicas, watch};
+use squall_record::{Call, Check, Op, Outcome, Run, Stream, Summary, Verdict};
 use squall_sim::world::{AppliedEntry, Simulated};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Everything that a run left.
 pub(super) struct Evidence<'a> {
@@ -129,6 +129,12 @@ pub(super) fn judge(evidence: Evidence<'_>) -> Run {
     let (stops, own_end) = members(&events, &schedule.faults, suspension.as_ref());
     checks.push(own_end);
     checks.push(liveness(&value, stats.simulated_ns));
+    let mut availability = None;
+    if let Some(ending) = value.as_ref().filter(|v| v.load_begin < v.load_end) {
+        let (check, served) = service::progress(scenario, ending, &history, &events, &applied);
+        checks.push(check);
+        availability = Some(served);
+    }
     checks.extend((scenario.expects.iter()).filter_map(|e| recovery(e, &value, &history, &events)));
     if broken && !checks.iter().any(|c| matches!(c.verdict, Verdict::Fail(_))) {
         // The scenario does not ask for the check that ended the run.
@@ -168,6 +174,7 @@ pub(super) fn judge(evidence: Evidence<'_>) -> Run {
         inconclusive,
         suspended,
         stops,
+        availability,
         stats,
     };
     Run {
@@ -245,240 +252,4 @@ fn lease_terms(scenario: &Scenario) -> lease::Terms {
         election_timeout: config.election_timeout,
         request_timeout: config.request_timeout,
     }
-}
-
-/// A check of the members' final contents, if there are any.
-fn at_the_end(
-    name: &str,
-    ending: &Option<Ending>,
-    check: impl FnOnce(&[replicas::Replica]) -> Check,
-) -> Check {
-    let skipped = |why: String| Check {
-        name: name.into(),
-        verdict: Verdict::Unknown(Reason::Skipped(why)),
-    };
-    match ending {
-        None => skipped("a broken invariant ended the run".into()),
-        Some(ending) => match &ending.replicas {
-            Ok(finals) => check(finals),
-            Err(why) => skipped(why.clone()),
-        },
-    }
-}
-
-fn recovery(
-    expect: &Expect,
-    ending: &Option<Ending>,
-    history: &[Op],
-    events: &[Event],
-) -> Option<Check> {
-    let Expect::Recovers { after, within } = expect else {
-        return None;
-    };
-    let label = match after {
-        After::EveryFault => None,
-        After::Label(label) => Some(label.as_str()),
-    };
-    let end = ending.as_ref().map_or(0, |ending| ending.load_end);
-    Some(recovery::check(history, events, label, within.ns(), end))
-}
-
-/// No member ends by itself, but for a reason that a fault of its disk gives it.
-/// Returns those that had one.
-fn members(
-    events: &[Event],
-    fired: &[Fired],
-    suspension: Option<&Suspension>,
-) -> (Vec<Stop>, Check) {
-    let mut starts = 0;
-    let mut stops = Vec::new();
-    let mut broken = None;
-    for event in events {
-        match &event.kind {
-            Kind::Started { .. } => starts += 1,
-            Kind::Ended {
-                reason,
-                illegal: true,
-            } => {
-                if let Some(stop) = may_stop(event, fired, suspension) {
-                    stops.push(stop);
-                    continue;
-                }
-                let node = event.node.expect("a process ends on a node");
-                broken.get_or_insert_with(|| {
-                    Verdict::Fail(Box::new(Witness {
-                        guarantee: "a member runs until it is stopped or its disk fails it, and \
-                                    starts again from whatever a crash left on its disk"
-                            .into(),
-                        sentence: format!(
-                            "n{node} ended by itself at {}: {reason}",
-                            seconds(event.t)
-                        ),
-                        t: event.t,
-                        node: event.node,
-                        ops: Vec::new(),
-                        facts: vec![Fact::new(format!("n{node}"), reason.clone())],
-                        class: "ended-by-itself".into(),
-                    }))
-                });
-            }
-            _ => {}
-        }
-    }
-    let passed = Verdict::Pass {
-        judged: starts,
-        unknown: 0,
-    };
-    let check = Check {
-        name: "members".into(),
-        verdict: broken.unwrap_or(passed),
-    };
-    (stops, check)
-}
-
-/// The cluster formed, and converged once everything was healed.
-fn liveness(ending: &Option<Ending>, t: u64) -> Check {
-    let verdict = match ending {
-        None => Verdict::Unknown(Reason::Skipped("a broken invariant ended the run".into())),
-        Some(Ending {
-            converged: Ok(()), ..
-        }) => Verdict::Pass {
-            judged: 1,
-            unknown: 0,
-        },
-        Some(Ending {
-            converged: Err(reason),
-            ..
-        }) => Verdict::Fail(Box::new(Witness {
-            guarantee: "once every fault is healed, all members serve and converge".into(),
-            sentence: format!("the cluster had not converged at {}: {reason}", seconds(t)),
-            t,
-            node: None,
-            ops: Vec::new(),
-            facts: vec![Fact::new("the cluster", reason.clone())],
-            class: "no-convergence".into(),
-        })),
-    };
-    Check {
-        name: "liveness".into(),
-        verdict,
-    }
-}
-
-/// Whoever watched was told of everything once the cluster was whole.
-fn told_in_time(ending: &Option<Ending>, t: u64) -> Check {
-    let verdict = match ending {
-        Some(ending) if ending.converged.is_ok() => match ending.late.first() {
-            None => Verdict::Pass {
-                judged: ending.caches.len() as u64,
-                unknown: 0,
-            },
-            Some(late) => Verdict::Fail(Box::new(Witness {
-                guarantee: "once every fault is healed, an open watch is told of every change"
-                    .into(),
-                sentence: late.clone(),
-                t,
-                node: None,
-                ops: Vec::new(),
-                facts: ending
-                    .late
-                    .iter()
-                    .map(|l| Fact::new("late", l.clone()))
-                    .collect(),
-                class: "not-told".into(),
-            })),
-        },
-        _ => Verdict::Unknown(Reason::Skipped("the cluster did not converge".into())),
-    };
-    Check {
-        name: "watch.live".into(),
-        verdict,
-    }
-}
-
-/// Counts what only the history shows.
-fn count(history: &[Op], stats: &mut Stats) {
-    let mut keys = BTreeSet::new();
-    for op in history {
-        if matches!(&op.outcome, Outcome::Ok(Ret::Txn(_))) {
-            stats.txns_ok += 1;
-        }
-        match &op.call {
-            Call::Put(put) => {
-                keys.insert(&put.key);
-            }
-            Call::Txn(txn) => named_in(txn, &mut keys),
-            Call::Range(range) if range.range_end.is_empty() => {
-                keys.insert(&range.key);
-            }
-            // A range over several keys names none of them.
-            _ => {}
-        }
-    }
-    stats.keys = keys.len() as u64;
-}
-
-/// The keys that a transaction puts or compares.
-fn named_in<'a>(txn: &'a pb::TxnRequest, keys: &mut BTreeSet<&'a Bytes>) {
-    keys.extend(
-        txn.compare
-            .iter()
-            .filter(|c| c.range_end.is_empty())
-            .map(|c| &c.key),
-    );
-    for op in txn.success.iter().chain(&txn.failure) {
-        match &op.request {
-            Some(RequestOp::RequestPut(put)) => {
-                keys.insert(&put.key);
-            }
-            Some(RequestOp::RequestTxn(nested)) => named_in(nested, keys),
-            Some(RequestOp::RequestRange(_) | RequestOp::RequestDeleteRange(_)) | None => {}
-        }
-    }
-}
-
-/// Why a run without a failure proves nothing, if it does not.
-fn proves_nothing(scenario: &Scenario, stats: &Stats) -> Vec<String> {
-    let mut reasons = Vec::new();
-    if stats.faults_fired < stats.faults_planned {
-        let Stats {
-            faults_fired,
-            faults_planned,
-            ..
-        } = stats;
-        reasons.push(format!(
-            "only {faults_fired} of {faults_planned} faults fired"
-        ));
-    }
-    for expect in &scenario.expects {
-        let Expect::Load {
-            ok,
-            keys,
-            transactions,
-        } = expect
-        else {
-            continue;
-        };
-        if stats.ops_ok < *ok {
-            reasons.push(format!(
-                "only {} operations returned ok, of {ok} expected",
-                stats.ops_ok
-            ));
-        }
-        if stats.keys > *keys {
-            reasons.push(format!(
-                "{} keys were used, expected at most {keys}",
-                stats.keys
-            ));
-        }
-        let share = stats.txns_ok as f64 / stats.ops_ok.max(1) as f64;
-        if share < transactions.get() {
-            reasons.push(format!(
-                "only {:.1}% of the operations were transactions, expected {:.1}%",
-                100.0 * share,
-                100.0 * transactions.get()
-            ));
-        }
-    }
-    reasons
 }

@@ -1,6 +1,7 @@
 //! One run: a pure function of scenario, seed and build.
 
 mod audit;
+mod caller;
 mod holding;
 mod identity;
 mod judge;
@@ -8,6 +9,7 @@ mod liveness;
 mod load;
 mod nemesis;
 mod operator;
+mod oracle;
 mod people;
 mod probe;
 mod setup;

@@ -4,6 +4,7 @@
 //! What it does next depends on the members that it was told, and on draws keyed
 //! by the seed and the number of its step.
 
+use super::caller::clients;
 use crate::draw::Draw;
 use crate::format::{Between, Duration as Lasts, Scenario};
 use squall_api::pb::{self, Member};
@@ -30,8 +31,7 @@ pub(super) fn spawn(
 ) -> Vec<Running> {
     let operator = &scenario.workload.operator;
     let limit = Duration::from_nanos(scenario.workload.client_timeout.ns());
-    let mut clients = first..;
-    let mut next = || world.client(clients.next().expect("there is always a next number"));
+    let mut next = clients(world, first);
     let mut tasks = Vec::new();
     if let Some(pause) = operator.changes {
         let usual = scenario.cluster.nodes;
@@ -39,7 +39,7 @@ pub(super) fn spawn(
         for number in 0..2 {
             let changer = Changer {
                 world: world.clone(),
-                client: next(),
+                client: next().1,
                 limit,
                 seed,
                 number,
@@ -51,7 +51,7 @@ pub(super) fn spawn(
         }
     }
     if let Some(pause) = operator.transfers {
-        let transfers = transfer(world.clone(), next(), limit, seed, pause, end);
+        let transfers = transfer(world.clone(), next().1, limit, seed, pause, end);
         tasks.push(world.spawn(transfers));
     }
     tasks

@@ -1,6 +1,7 @@
 //! What happens in a run, in the order in which it happens.
 
 use super::nemesis::Nemesis;
+use super::oracle::Oracle;
 use super::people::People;
 use super::probe::Probe;
 use super::setup::{OWN_CLIENTS, first_operator};
@@ -8,9 +9,10 @@ use super::watch::Watch;
 use super::{audit, holding, liveness, load, operator, upkeep, watching};
 use crate::format::Scenario;
 use crate::plan::{CrashPoint, Fired, Plan};
+use crate::sessions::Session;
 use squall_checkers::replicas::Replica;
 use squall_checkers::watch::Cache;
-use squall_record::{FaultPhase, RunPhase};
+use squall_record::{Condition, FaultPhase, RunPhase};
 use squall_sim::PowerLoss;
 use squall_sim::world::World;
 use std::collections::BTreeMap;
@@ -54,8 +56,12 @@ pub(super) struct Ending {
     /// Whether the cluster formed, and converged after healing; else what it
     /// lacked.
     pub(super) converged: Result<(), String>,
-    /// When the load ended.
+    /// When the load began.
+    pub(super) load_begin: u64,
+    /// When it ended.
     pub(super) load_end: u64,
+    /// In what conditions the cluster was under load.
+    pub(super) conditions: Vec<Condition>,
     /// Each member's contents at the end; else why they could not be read.
     pub(super) replicas: Result<Vec<Replica>, String>,
     /// Who watched, and was not told everything in time.
@@ -117,7 +123,9 @@ pub(super) async fn tell(world: World, script: Script) -> Ending {
         let replicas = Err("the cluster never formed".to_owned());
         return Ending {
             converged,
+            load_begin: begin,
             load_end: begin,
+            conditions: Vec::new(),
             replicas,
             late: Vec::new(),
             caches: Vec::new(),
@@ -133,9 +141,13 @@ pub(super) async fn tell(world: World, script: Script) -> Ending {
     let people = People::of(&world, &scenario);
     let mut clients: Vec<_> = (0..scenario.workload.clients)
         .map(|client| {
-            let (workload, target) = (scenario.workload.clone(), people.root(client));
-            let world_of = world.clone();
-            world.spawn(load::client(world_of, workload, target, seed, client, end))
+            let caller = people.caller(client, end).from(client);
+            world.spawn(load::client(
+                caller,
+                scenario.workload.clone(),
+                seed,
+                client,
+            ))
         })
         .collect();
     if scenario.workload.upkeep.clients() > 0 {
@@ -146,9 +158,9 @@ pub(super) async fn tell(world: World, script: Script) -> Ending {
     let first = scenario.workload.all_clients() + OWN_CLIENTS;
     clients.extend(
         (first..first + scenario.workload.sessions.count).map(|client| {
-            let (workload, target) = (scenario.workload.clone(), people.root(client));
-            let world_of = world.clone();
-            world.spawn(load::session(world_of, workload, target, seed, client, end))
+            let caller = people.caller(client, end).from(client);
+            let session = Session::new(&scenario.workload.sessions, seed, client);
+            world.spawn(load::session(caller, session))
         }),
     );
     let holders = first + scenario.workload.sessions.count;
@@ -156,6 +168,8 @@ pub(super) async fn tell(world: World, script: Script) -> Ending {
     let first = first_operator(&scenario.workload);
     clients.extend(operator::spawn(&world, &scenario, seed, first, end));
     clients.extend(people.set_out(seed, end));
+    let oracle = Oracle::default();
+    world.spawn(oracle.clone().look(world.clone(), end));
     world.sleep_until(end).await;
     for client in clients {
         world.join(client).await;
@@ -189,7 +203,9 @@ pub(super) async fn tell(world: World, script: Script) -> Ending {
     }
     Ending {
         converged,
+        load_begin: begin,
         load_end: end,
+        conditions: oracle.take(),
         replicas,
         late,
         caches,

@@ -13,7 +13,7 @@ const BEHIND: i64 = 5;
 /// Works until true time `end`, each time on the next member.
 pub(super) async fn upkeep(world: World, workload: Workload, end: u64) {
     let limit = Duration::from_nanos(workload.client_timeout.ns());
-    let mut target = world.client(workload.operator());
+    let mut target = world.client(workload.upkeeper());
     let every = |every: Option<crate::format::Duration>| every.map_or(u64::MAX, |e| e.ns());
     let compact_every = every(workload.upkeep.compact_every);
     let defragment_every = every(workload.upkeep.defragment_every);

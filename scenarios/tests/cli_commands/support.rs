@@ -6,8 +6,8 @@ use squall::sweep::{Runner, Stop, bug_names};
 use squall::{Plan, Scenario, Schedule};
 use squall_ci::Exit;
 use squall_record::{
-    Call, Check, Event, Fact, FaultPhase, Kind, Op, Outcome, Ret, Run, RunPhase, Stats, Summary,
-    Verdict, Why, Witness,
+    Availability, Call, Check, Event, Fact, FaultPhase, Kind, Op, Outage, Outcome, Recovery, Ret,
+    Run, RunPhase, Stats, Summary, Verdict, Why, Witness,
 };
 use std::ffi::OsString;
 use std::path::Path;
@@ -133,6 +133,7 @@ pub(crate) fn run(
             inconclusive: Vec::new(),
             suspended: Vec::new(),
             stops: Vec::new(),
+            availability: Some(availability()),
             stats: Stats {
                 simulated_ns: 40_000 * MS,
                 events: 9_000,
@@ -322,4 +323,29 @@ fn events(all: bool) -> Vec<Event> {
         events.insert(5, event(5_600, 13_870, Some(2), applied));
     }
     events
+}
+
+/// An outage of the run that everybody makes here, and how it ended.
+fn availability() -> Availability {
+    Availability {
+        asked_ns: 36_000 * MS,
+        outages: 1,
+        out_ns: 1_800 * MS,
+        longest: vec![Outage {
+            from: 12_003 * MS,
+            to: 13_803 * MS,
+            owed_ns: 1_800 * MS,
+            elected: vec![3],
+            why: vec![
+                "n1 led when it began".into(),
+                "n1 was down from 12.020s to 13.500s".into(),
+                "n3 won".into(),
+            ],
+        }],
+        recoveries: vec![Recovery {
+            fault: "cut the leader off".into(),
+            ended: 13_500 * MS,
+            took: Some(303 * MS),
+        }],
+    }
 }

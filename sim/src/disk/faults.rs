@@ -58,6 +58,13 @@ impl Faults {
         self.active.remove(&(kind, fault))
     }
 
+    /// The kinds that are at work.
+    pub(super) fn kinds(&self) -> Vec<DiskFaultKind> {
+        let mut kinds: Vec<_> = self.active.keys().map(|(kind, _)| *kind).collect();
+        kinds.dedup();
+        kinds
+    }
+
     /// The faults of a kind.
     pub(super) fn of(&self, kind: DiskFaultKind) -> impl Iterator<Item = (u32, &DiskFault)> {
         let all = self.active.range((kind, 0)..=(kind, u32::MAX));

@@ -1,5 +1,6 @@
 //! Everything a disk knows, and what each operation does to it.
 
+use super::fault::DiskFaultKind;
 use super::faults::{Faults, Work};
 use super::inode::{Inode, Sync, SyncFate};
 use super::names::{Ino, Names, Place, dir_of};
@@ -204,6 +205,10 @@ impl State {
             met: self.faults.met,
             ..self.stats
         }
+    }
+
+    pub(super) fn troubles(&self) -> Vec<DiskFaultKind> {
+        self.faults.kinds()
     }
 
     pub(super) fn allocated(&self) -> u64 {

@@ -65,6 +65,12 @@ impl ClientLinks {
         self.cuts.insert((member, fault), way);
     }
 
+    pub(super) fn is_troubled(&self, member: u64) -> bool {
+        let of_member = (member, 0)..=(member, u32::MAX);
+        self.delays.range(of_member.clone()).next().is_some()
+            || self.cuts.range(of_member).next().is_some()
+    }
+
     pub(super) fn heal(&mut self, fault: u32) -> bool {
         let before = self.delays.len() + self.cuts.len();
         self.delays.retain(|(_, by), _| *by != fault);

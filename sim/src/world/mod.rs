@@ -20,6 +20,7 @@
 mod boot;
 mod calls;
 mod client;
+mod condition;
 mod conductor;
 mod conns;
 mod faults;

@@ -29,7 +29,10 @@ async fn session(owner: &mut Owner) -> Result<(), Over> {
             match draw.below(8) {
                 0 => {
                     let leader = LeaderRequest { name: election() };
-                    owner.ask(call(ElectionRequest::Leader(leader))).await;
+                    owner
+                        .caller
+                        .ask(call(ElectionRequest::Leader(leader)))
+                        .await;
                 }
                 1 => owner.keep_alive().await,
                 2 if old.is_some() => drop(resign(owner, old.take()).await),
@@ -39,7 +42,7 @@ async fn session(owner: &mut Owner) -> Result<(), Over> {
                 true => owner.granted + owner.granted / 2,
                 false => SECOND / 4,
             };
-            owner.wait(draw.below(longest)).await?;
+            owner.caller.wait(draw.below(longest)).await?;
         }
         if draw.one_in(4) {
             return Ok(());
@@ -65,7 +68,7 @@ async fn campaign(owner: &mut Owner) -> Option<LeaderKey> {
     };
     let patience = owner.patience();
     let campaign = call(ElectionRequest::Campaign(campaign));
-    match owner.ask_for(campaign, patience).await {
+    match owner.caller.ask_for(campaign, patience).await {
         Outcome::Ok(Ret::Election(ElectionResponse::Campaign(won))) => won.leader,
         _ => None,
     }
@@ -77,12 +80,18 @@ async fn proclaim(owner: &mut Owner, leader: LeaderKey, n: u64) -> Outcome {
         leader: Some(leader),
         value,
     };
-    owner.ask(call(ElectionRequest::Proclaim(proclaim))).await
+    owner
+        .caller
+        .ask(call(ElectionRequest::Proclaim(proclaim)))
+        .await
 }
 
 async fn resign(owner: &mut Owner, leader: Option<LeaderKey>) -> Outcome {
     let resign = ResignRequest { leader };
-    owner.ask(call(ElectionRequest::Resign(resign))).await
+    owner
+        .caller
+        .ask(call(ElectionRequest::Resign(resign)))
+        .await
 }
 
 fn call(request: ElectionRequest) -> Call {

@@ -29,14 +29,14 @@ async fn session(owner: &mut Owner, locks: Locks) -> Result<(), Over> {
     let lease = owner.lease;
     let lock = Call::Lock(LockRequest::Lock(Lock { name, lease }));
     let patience = owner.patience();
-    let held = owner.ask_for(lock.clone(), patience).await;
+    let held = owner.caller.ask_for(lock.clone(), patience).await;
     let Outcome::Ok(Ret::Lock(LockResponse::Lock(held))) = held else {
         return Ok(());
     };
     let key = held.key;
     for n in 0..draw.below(4) {
         match draw.below(8) {
-            0 => drop(owner.ask(lock.clone()).await),
+            0 => drop(owner.caller.ask(lock.clone()).await),
             1 | 2 => owner.keep_alive().await,
             _ => {
                 let value = Bytes::from(format!("c{}.{lease}.{n}", owner.number));
@@ -45,7 +45,10 @@ async fn session(owner: &mut Owner, locks: Locks) -> Result<(), Over> {
                     value,
                     ..pb::PutRequest::default()
                 };
-                owner.ask(write(put, is_careful.then_some(&key))).await;
+                owner
+                    .caller
+                    .ask(write(put, is_careful.then_some(&key)))
+                    .await;
             }
         }
         // As of a process that is paused, now and then.
@@ -53,11 +56,12 @@ async fn session(owner: &mut Owner, locks: Locks) -> Result<(), Over> {
             true => owner.granted + owner.granted / 2,
             false => SECOND / 4,
         };
-        owner.wait(draw.below(longest)).await?;
+        owner.caller.wait(draw.below(longest)).await?;
     }
     // Or it dies.
     if !draw.one_in(4) {
         owner
+            .caller
             .ask(Call::Lock(LockRequest::Unlock(Unlock { key })))
             .await;
     }

@@ -1,7 +1,7 @@
 //! A controller, as Kubernetes has them: it lists, watches from the next
 //! revision on, and keeps a cache that is to equal the store.
 
-use super::super::load::first_member;
+use super::super::caller::first_member;
 use super::follow::{Follow, Followed, Heard, create};
 use super::{Board, late};
 use crate::format::Workload;

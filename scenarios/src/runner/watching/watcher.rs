@@ -1,7 +1,7 @@
 //! A client that watches this and that, is slow at times, changes its mind, and
 //! goes on elsewhere when its stream breaks.
 
-use super::super::load::first_member;
+use super::super::caller::first_member;
 use super::follow::{Follow, Followed, create};
 use super::{Board, late};
 use crate::draw::Draw;
