@@ -75,6 +75,7 @@
 
 mod blame;
 mod candidates;
+mod demands;
 mod gaps;
 mod plan;
 mod search;

@@ -1,17 +1,17 @@
 //! The search over who took the unclaimed revisions.
 
-use super::blame::{Blame, Guilty, Lacks};
-use super::candidates::{Candidates, WIDE};
+use super::blame::{Blame, Guilty, Lacks, Reasons};
+use super::candidates::Candidates;
+use super::demands::meet_demands;
 use super::gaps::{Gap, Gaps};
 use super::plan::Plan;
 use super::{Decision, judge, violation};
-use crate::store::facts::{Demand, Facts, Need};
+use crate::store::facts::{Facts, Need};
 use crate::store::keys::Keys;
-use crate::store::mvcc::{Fault, Mvcc, Seen, visit_puts};
-use crate::store::timeline::{Known, Timeline};
+use crate::store::mvcc::Mvcc;
+use crate::store::timeline::Timeline;
 use crate::store::violation::Violation;
 use squall_record::Call;
-use std::collections::BTreeMap;
 
 /// A choice of who took an unclaimed revision.
 #[derive(Debug)]
@@ -62,7 +62,7 @@ const MOST_IDLE: u32 = 24;
 
 pub(super) struct Search<'t, 'a> {
     timeline: &'t Timeline<'a>,
-    keys: &'t Keys<'a>,
+    reasons: Reasons<'t, 'a>,
     gaps: &'t Gaps,
     facts: &'t Facts<'a>,
     candidates: &'t Candidates,
@@ -99,7 +99,11 @@ impl<'t, 'a> Search<'t, 'a> {
         let demanded = meet_demands(timeline, keys, gaps, facts, candidates, &mut reserved)?;
         Ok(Search {
             timeline,
-            keys,
+            reasons: Reasons {
+                timeline,
+                keys,
+                facts,
+            },
             gaps,
             facts,
             candidates,
@@ -162,7 +166,7 @@ impl<'t, 'a> Search<'t, 'a> {
                         continue;
                     }
                     Err(fault) => {
-                        let blame = self.blame(k, next, &fault);
+                        let blame = self.reasons.of_answer(k, next, &fault);
                         let tried = self.choices.len() as u64;
                         self.remember(next, violation(k.op, fault, tried));
                         blame
@@ -340,7 +344,7 @@ impl<'t, 'a> Search<'t, 'a> {
                 let call = &self.timeline.ops[op as usize].call;
                 if !matches!(call, Call::Put(_)) {
                     let before = self.gaps.list[choice.gap].revision - 1;
-                    self.blame_call(&mut stuck, call, before, choice.next);
+                    self.reasons.of_call(&mut stuck, call, before, choice.next);
                 }
                 let chosen = choice.chosen;
                 choice.failed.push((chosen, std::mem::take(&mut stuck)));
@@ -413,84 +417,6 @@ impl<'t, 'a> Search<'t, 'a> {
                 && self.facts.fits(guilty.key, gap.revision, true)
     }
 
-    /// Why an answer is wrong.
-    fn blame(&self, k: &Known, position: usize, fault: &Fault) -> Blame {
-        let call = &self.timeline.ops[k.op as usize].call;
-        let before = k.revision - i64::from(k.wrote);
-        let mut blame = Blame::default();
-        if let Fault::Wrong(difference) = fault {
-            let lacks = match (&difference.expected_kv, &difference.got_kv) {
-                (Some(_), None) => Lacks::Delete,
-                // It should not have been there when it was created anew.
-                (Some(e), Some(g)) if e.create_revision < g.create_revision => Lacks::Delete,
-                (Some(e), Some(g))
-                    if e.create_revision > g.create_revision || e.version >= g.version =>
-                {
-                    Lacks::Something
-                }
-                (_, Some(_)) => Lacks::Put,
-                (None, None) => Lacks::Something,
-            };
-            let key = difference.key.as_ref().and_then(|key| self.keys.find(key));
-            match (call, key) {
-                // In a plain range, and in what a write says of the past, each key
-                // stands for itself.
-                (Call::Range(r), Some(key))
-                    if r.limit == 0
-                        && r.sort_order == 0
-                        && r.sort_target == 0
-                        && r.revision == 0 =>
-                {
-                    blame.key(self.guilty(key, before, position, lacks));
-                    return blame;
-                }
-                (Call::Put(_), Some(key)) => {
-                    blame.key(self.guilty(key, before, position, lacks));
-                    return blame;
-                }
-                (Call::DeleteRange(d), _) if difference.field == "deleted" => {
-                    let number = |text: &str| text.parse::<i64>().unwrap_or_default();
-                    let lacks = match number(&difference.expected) > number(&difference.got) {
-                        true => Lacks::Delete,
-                        false => Lacks::Put,
-                    };
-                    let keys = self.keys.interval(&d.key, &d.range_end);
-                    if keys.len() <= WIDE {
-                        for key in keys {
-                            blame.key(self.guilty(key, before, position, lacks));
-                        }
-                        return blame;
-                    }
-                }
-                _ => {}
-            }
-        }
-        self.blame_call(&mut blame, call, before, position);
-        blame
-    }
-
-    fn guilty(&self, key: u32, before: i64, position: usize, lacks: Lacks) -> Guilty {
-        Guilty {
-            key,
-            pin: self.facts.pin(key, before, position),
-            lacks,
-        }
-    }
-
-    fn blame_call(&self, blame: &mut Blame, call: &Call, before: i64, position: usize) {
-        let mut seen = Seen::default();
-        seen.call(call);
-        let reads_the_past = seen.reads_the_past();
-        let keys = seen.keys(self.keys);
-        if keys.len() > WIDE || reads_the_past {
-            blame.all = true;
-            return;
-        }
-        for key in keys {
-            blame.key(self.guilty(key, before, position, Lacks::Something));
-        }
-    }
-
     /// Fills the gap of the last choice with the next candidate that fits.
     fn fill(&mut self, steps: &mut u64) -> bool {
         let mut choice = self.choices.pop().expect("a choice is open");
@@ -543,7 +469,7 @@ impl<'t, 'a> Search<'t, 'a> {
         if applied != Ok(true) {
             self.state.rewind(choice.mark);
             let mut blame = Blame::default();
-            self.blame_call(&mut blame, call, revision - 1, choice.next);
+            self.reasons.of_call(&mut blame, call, revision - 1, choice.next);
             choice.failed.push((u, blame));
             return false;
         }
@@ -565,7 +491,7 @@ impl<'t, 'a> Search<'t, 'a> {
         if wrong.is_some() || unmet {
             self.state.rewind(choice.mark);
             let mut blame = Blame::default();
-            self.blame_call(&mut blame, call, revision - 1, choice.next);
+            self.reasons.of_call(&mut blame, call, revision - 1, choice.next);
             choice.failed.push((u, blame));
             return false;
         }
@@ -573,56 +499,6 @@ impl<'t, 'a> Search<'t, 'a> {
         self.used[u as usize] = Some(self.choices.len() as u32);
         true
     }
-}
-
-/// Finds who can have written what answers show, by gap, and notes who can have
-/// filled one gap only.
-fn meet_demands(
-    timeline: &Timeline<'_>,
-    keys: &Keys<'_>,
-    gaps: &Gaps,
-    facts: &Facts<'_>,
-    candidates: &Candidates,
-    reserved: &mut [Option<u32>],
-) -> Result<BTreeMap<usize, Vec<u32>>, Violation> {
-    let mut demanded = BTreeMap::new();
-    for (revision, demands) in &facts.demands {
-        let phantom = || Violation::Phantom {
-            op: demands[0].op,
-            kv: Box::new(demands[0].kv.clone()),
-        };
-        let gap = gaps
-            .list
-            .binary_search_by_key(revision, |g| g.revision)
-            .map_err(|_| phantom())?;
-        let deadline = gaps.list[gap].deadline;
-        let may = |u: &u32| {
-            let u = &timeline.unsure[*u as usize];
-            let call = &timeline.ops[u.op as usize].call;
-            u.invoke <= deadline && demands.iter().all(|d| may_meet(keys, call, d))
-        };
-        let putters = candidates.who(demands[0].key, true);
-        let list: Vec<u32> = putters.iter().copied().filter(may).collect();
-        match list[..] {
-            [] => return Err(phantom()),
-            [only] if reserved[only as usize].replace(gap as u32).is_some() => {
-                return Err(phantom());
-            }
-            _ => demanded.insert(gap, list),
-        };
-    }
-    Ok(demanded)
-}
-
-fn may_meet(keys: &Keys<'_>, call: &Call, demand: &Demand<'_>) -> bool {
-    let mut may = false;
-    visit_puts(call, &mut |put| {
-        may |= keys.find(&put.key) == Some(demand.key)
-            && demand
-                .value
-                .is_none_or(|v| put.ignore_value || put.value == v);
-    });
-    may
 }
 
 /// The next candidate for a gap, if there is one.
