@@ -39,6 +39,7 @@ const LIBRARY: &[(&str, &str)] = library![
     "partitions-of-every-shape",
     "partial-partition",
     "wide-area",
+    "nine-members",
     "bad-links",
     "bad-client-links",
     "slow-disks",
@@ -60,5 +61,6 @@ const LIBRARY: &[(&str, &str)] = library![
     "short-appends",
     "watches-under-faults",
     "watches-and-compaction",
+    "flood-of-events",
     "everything-at-once",
 ];

@@ -469,7 +469,8 @@ impl<'t, 'a> Search<'t, 'a> {
         if applied != Ok(true) {
             self.state.rewind(choice.mark);
             let mut blame = Blame::default();
-            self.reasons.of_call(&mut blame, call, revision - 1, choice.next);
+            self.reasons
+                .of_call(&mut blame, call, revision - 1, choice.next);
             choice.failed.push((u, blame));
             return false;
         }
@@ -491,7 +492,8 @@ impl<'t, 'a> Search<'t, 'a> {
         if wrong.is_some() || unmet {
             self.state.rewind(choice.mark);
             let mut blame = Blame::default();
-            self.reasons.of_call(&mut blame, call, revision - 1, choice.next);
+            self.reasons
+                .of_call(&mut blame, call, revision - 1, choice.next);
             choice.failed.push((u, blame));
             return false;
         }
