@@ -46,6 +46,9 @@ pub struct NodeClock {
     since: u64,
     /// What mono showed at `since`, in 1/[`PARTS`] ns.
     base: u128,
+    /// The same in whole ns, if it runs as fast as true time: then nothing has to
+    /// be multiplied or divided.
+    exact: Option<u64>,
     /// Parts per true nanosecond while it is not frozen; never 0.
     rate: u128,
     /// Whether it stands still, for whatever reason.
@@ -68,17 +71,20 @@ impl NodeClock {
     /// comes from the drift; [`NodeClock::with_origin`] sets it.
     pub fn new(p: ClockParams) -> NodeClock {
         let origin = HOUR + xxh3_64(&p.drift_ppm.to_le_bytes()) % (23 * HOUR);
-        NodeClock {
+        let mut clock = NodeClock {
             since: 0,
             base: u128::from(origin) * PARTS,
-            rate: rate(p.drift_ppm),
+            exact: None,
+            rate: PARTS,
             frozen: false,
             own_ppm: p.drift_ppm,
             own_frozen: false,
             faults: BTreeMap::new(),
             origin,
             wall_offset: i128::from(p.wall_offset_ns),
-        }
+        };
+        clock.settle();
+        clock
     }
 
     /// The same clock, its mono starting at `origin` nanoseconds.
@@ -86,12 +92,16 @@ impl NodeClock {
     pub fn with_origin(mut self, origin: u64) -> NodeClock {
         self.base = self.base - u128::from(self.origin) * PARTS + u128::from(origin) * PARTS;
         self.origin = origin;
+        self.settle();
         self
     }
 
     /// What the clocks show at true time `t`, which is not before the last change.
     pub fn now(&self, t: u64) -> Now {
-        let mono = (self.parts_at(t) / PARTS) as u64;
+        let mono = match self.exact {
+            Some(base) => base + self.since_change(t),
+            None => (self.parts_at(t) / PARTS) as u64,
+        };
         let wall = WALL_AT_START + i128::from(mono - self.origin) + self.wall_offset;
         Now {
             mono,
@@ -103,6 +113,9 @@ impl NodeClock {
     /// which `now().mono >= mono`; `None` if that never comes: the clock is
     /// frozen before it.
     pub fn true_at(&self, mono: u64) -> Option<u64> {
+        if let Some(base) = self.exact {
+            return self.since.checked_add(mono.saturating_sub(base));
+        }
         let missing = (u128::from(mono) * PARTS).saturating_sub(self.base);
         match (missing, self.frozen) {
             (0, _) => Some(self.since),
@@ -172,6 +185,8 @@ impl NodeClock {
             None => rate(self.own_ppm),
             Some(ppm) => rate((self.own_ppm + ppm).max(-999_000.0)),
         };
+        let is_exact = !self.frozen && self.rate == PARTS && self.base.is_multiple_of(PARTS);
+        self.exact = is_exact.then_some((self.base / PARTS) as u64);
     }
 
     /// Begins a new segment at `t`, to the part where the old one has come.
@@ -181,13 +196,17 @@ impl NodeClock {
     }
 
     fn parts_at(&self, t: u64) -> u128 {
+        let rate = if self.frozen { 0 } else { self.rate };
+        self.base + u128::from(self.since_change(t)) * rate
+    }
+
+    fn since_change(&self, t: u64) -> u64 {
         assert!(
             t >= self.since,
             "a clock was read at {t}, and changed at {} before that",
             self.since
         );
-        let rate = if self.frozen { 0 } else { self.rate };
-        self.base + u128::from(t - self.since) * rate
+        t - self.since
     }
 }
 

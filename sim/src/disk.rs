@@ -4,10 +4,13 @@ use crate::rng::Streams;
 use squall_api::SyncId;
 use state::State;
 use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::{fmt, io};
 
 mod atlas;
+mod calls;
+mod change;
 mod crash;
 mod damage;
 mod fault;
@@ -19,6 +22,7 @@ mod mount;
 mod names;
 mod operation;
 mod pages;
+mod spoiled;
 mod state;
 
 pub use atlas::Atlas;
@@ -105,6 +109,8 @@ pub struct StartedSync {
 pub(crate) struct EndOfStep {
     /// Disk time that it spent, in nanoseconds.
     pub(crate) spent: u64,
+    /// Whether it waited for a sync.
+    pub(crate) waited: bool,
     /// The asynchronous syncs that it started.
     pub(crate) started: Vec<StartedSync>,
     /// The rolling hash, if there was any operation since the last step.
@@ -147,6 +153,8 @@ pub struct DiskStats {
 pub struct NodeDisk {
     node: u64,
     state: Mutex<State>,
+    /// What the present step has spent, as of its last operation: every effect asks.
+    spent: AtomicU64,
 }
 
 impl NodeDisk {
@@ -161,6 +169,7 @@ impl NodeDisk {
         Arc::new(NodeDisk {
             node,
             state: Mutex::new(State::new(node, p, *s)),
+            spent: AtomicU64::new(0),
         })
     }
 
@@ -174,6 +183,7 @@ impl NodeDisk {
         state.operations.record(false);
         Arc::new(NodeDisk {
             node: self.node,
+            spent: AtomicU64::new(state.spent),
             state: Mutex::new(state),
         })
     }
@@ -188,16 +198,12 @@ impl NodeDisk {
     /// one by one, but their timelines may overlap.
     pub fn begin_step(&self, t: u64) {
         self.state().begin_step(t);
+        self.spent.store(0, Ordering::Relaxed);
     }
 
     /// The node that it belongs to.
     pub fn node(&self) -> u64 {
         self.node
-    }
-
-    /// Whether the present step waited for a sync, and whether it started one.
-    pub(crate) fn syncs_of_step(&self) -> (bool, bool) {
-        self.state().syncs_of_step()
     }
 
     /// What there is to know of a step that has run.
@@ -207,7 +213,7 @@ impl NodeDisk {
 
     /// Disk time spent since the step began, in nanoseconds.
     pub fn spent(&self) -> u64 {
-        self.state().spent()
+        self.spent.load(Ordering::Relaxed)
     }
 
     /// The asynchronous syncs that were started since this was last called.
@@ -225,7 +231,9 @@ impl NodeDisk {
     /// began. Its mount is dead; operations stamped after `at` never happened;
     /// syncs that had not ended made nothing certain.
     pub fn crash(&self, at: u64, how: PowerLoss) -> CrashReport {
-        self.state().crash(at, how)
+        let report = self.state().crash(at, how);
+        self.spent.store(0, Ordering::Relaxed);
+        report
     }
 
     /// Sets a fault in. One fault number has at most one fault of each kind on

@@ -45,10 +45,10 @@ impl Tape {
             answered: 0,
         }));
         let open = |id| recording(id, tape.clone());
-        let stats = run_unchecked(scenario, seed, &RunOptions::default(), &open)
+        let run = run_unchecked(scenario, seed, &RunOptions::default(), &open)
             .unwrap_or_else(|e| panic!("{}@{seed}: {}", scenario.name, e.panic));
         let mut taken = tape.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.answered = stats.ops_ok;
+        taken.answered = run.stats.ops_ok;
         taken.clone()
     }
 

@@ -27,7 +27,7 @@ use crate::plan::CrashPoint;
 use crate::{Plan, Scenario, Schedule};
 use serde::{Deserialize, Serialize};
 use squall_api::Bugs;
-use squall_record::{Run, Stats, Window};
+use squall_record::{Event, Op, Run, Stats, Window};
 use squall_sim::world::{Observer, Open, Simulated, simulate};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -136,8 +136,19 @@ pub fn run_with(
     }))
 }
 
+/// A run that nobody has judged.
+#[derive(Debug)]
+pub struct Unjudged {
+    /// Counts.
+    pub stats: Stats,
+    /// The events that were kept.
+    pub events: Vec<Event>,
+    /// Every operation, in order of invocation.
+    pub history: Vec<Op>,
+}
+
 /// Makes a run as [`run_with`] does, but watches and judges nothing: what the
-/// world alone costs.
+/// world alone costs, and what faults do to members that are no store.
 ///
 /// # Errors
 /// If it panics.
@@ -146,11 +157,21 @@ pub fn run_unchecked(
     seed: u64,
     options: &RunOptions,
     open: &dyn Fn(u64) -> Open,
-) -> Result<Stats, RunFailure> {
+) -> Result<Unjudged, RunFailure> {
     let watch = watch::Watch::new(scenario.cluster.nodes);
     let observer = Box::new(watch::Nobody);
     let played = play(scenario, seed, options, open, watch, observer)?;
-    Ok(played.simulated.stats)
+    let Simulated {
+        stats,
+        events,
+        history,
+        ..
+    } = played.simulated;
+    Ok(Unjudged {
+        stats,
+        events,
+        history,
+    })
 }
 
 /// A run before anybody has judged it.

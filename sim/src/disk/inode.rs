@@ -1,13 +1,11 @@
 //! One file: what a process sees, and how to go back to what is durable.
 
-use super::damage::{Damage, Patch, Shows, What, overlap};
-use super::fault::DiskFaultKind;
+use super::change::{Change, ChangeKind, Replaced};
+use super::damage::Damage;
 use super::loss::SECTOR;
-use super::pages::{PAGE, Page, Pages};
+use super::pages::{PAGE, Pages};
 use crate::rng::{Keyed, Streams};
 use std::collections::{BTreeSet, VecDeque};
-use std::ops::Range;
-use std::sync::Arc;
 
 /// One file, with or without a name.
 ///
@@ -39,7 +37,7 @@ pub(super) struct Inode {
     pub(super) pages: Pages,
     pub(super) pending: VecDeque<Change>,
     /// The number of the first pending change: how many were made durable.
-    durable: u64,
+    pub(super) durable: u64,
     /// What pending writes replaced.
     replaced: Replaced,
     /// Blocking syncs whose end may be yet to come.
@@ -77,40 +75,6 @@ pub(super) enum SyncFate {
     Lie,
     /// It fails, and drops what it covers.
     Fail,
-}
-
-/// A change that is not durable yet, and what it takes to undo it.
-#[derive(Clone)]
-pub(super) struct Change {
-    /// True time at which it was done.
-    pub(super) stamp: u64,
-    /// The file's length before it.
-    pub(super) old_len: u64,
-    pub(super) kind: ChangeKind,
-}
-
-#[derive(Clone)]
-pub(super) enum ChangeKind {
-    Write {
-        offset: u64,
-        len: u64,
-        /// Where [`Replaced`] has the bytes that it replaced...
-        replaced: u64,
-        /// ... and how many: those after them were zero.
-        replaced_len: u64,
-    },
-    SetLen {
-        len: u64,
-        /// The pages that it changed, as they were.
-        pages: Vec<(usize, Arc<Page>)>,
-    },
-}
-
-/// A queue of bytes, addressed by how many were ever put in before.
-#[derive(Clone, Default)]
-struct Replaced {
-    bytes: Vec<u8>,
-    start: u64,
 }
 
 impl Inode {
@@ -162,46 +126,6 @@ impl Inode {
         self.pages.write(offset, data);
         self.len = old_len.max(offset + len);
         self.high = self.high.max(offset + len);
-    }
-
-    /// Writes, done at `stamp`, while the disk will put the data at `to`.
-    pub(super) fn write_misdirected(
-        &mut self,
-        stamp: u64,
-        offset: u64,
-        data: &[u8],
-        to: u64,
-        fault: u32,
-    ) {
-        let len = data.len() as u64;
-        let (meant, hit) = (offset..offset + len, to..to + len);
-        let rest = match to < offset {
-            true => to..hit.end.min(offset),
-            false => to.max(meant.end)..hit.end,
-        };
-        let on_disk = [meant, rest].map(|at| {
-            let mut bytes = self.bytes(&at);
-            let common = overlap(&hit, &at);
-            if common.is_empty() {
-                return (at, bytes);
-            }
-            let from = (common.start - to) as usize..(common.end - to) as usize;
-            let into = (common.start - at.start) as usize..(common.end - at.start) as usize;
-            bytes[into].copy_from_slice(&data[from]);
-            (at, bytes)
-        });
-        let change = self.changes();
-        self.write(stamp, offset, data);
-        for (at, bytes) in on_disk {
-            self.hold(Patch {
-                fault,
-                kind: DiskFaultKind::MisdirectedWrite,
-                what: What::Flipped(bytes),
-                at,
-                shows: Shows::OnceDurable(change),
-                repaired_by: None,
-            });
-        }
     }
 
     /// Brings pages into the page cache. Returns whether one was not there.
@@ -285,130 +209,11 @@ impl Inode {
         }
     }
 
-    /// A sync of the first `upto` changes failed. Their pages count as clean:
-    /// whoever reads them sees them, and what the disk holds instead shows when
-    /// the page cache is lost. Lengths are journaled, and durable.
-    fn drop_dirty(&mut self, upto: u64) {
-        let dropped = upto.saturating_sub(self.durable) as usize;
-        if dropped == 0 {
-            return;
-        }
-        let (mut cache, mut disk) = (self.clone(), self.clone());
-        while cache.pending.len() > dropped {
-            cache.undo();
-        }
-        while !disk.pending.is_empty() {
-            disk.undo();
-        }
-        let mut dirty = BTreeSet::new();
-        for (number, change) in (self.durable..).zip(self.pending.iter().take(dropped)) {
-            match change.kind {
-                ChangeKind::Write { offset, len, .. } => {
-                    dirty.extend(offset / PAGE..(offset + len).div_ceil(PAGE));
-                }
-                ChangeKind::SetLen { len, .. } if len < change.old_len => {
-                    // The rest of the page that the cut goes through is dirty.
-                    dirty.extend((!len.is_multiple_of(PAGE)).then_some(len / PAGE));
-                    disk.pages.truncate(len);
-                    self.damage.cut_off(number, len);
-                }
-                ChangeKind::SetLen { .. } => {}
-            }
-        }
-        let unrepaired = self.damage.take_unrepaired(upto);
-        for page in dirty {
-            let at = page * PAGE..((page + 1) * PAGE).min(cache.len);
-            if at.is_empty() {
-                continue;
-            }
-            let mut mask = disk.bytes(&at);
-            for patch in &unrepaired {
-                patch.flip(at.start, &mut mask);
-            }
-            flip(&mut mask, &cache.bytes(&at));
-            let repaired_by = self.first_change_of(&at, upto);
-            self.add_damage(Patch {
-                fault: 0,
-                kind: DiskFaultKind::FsyncError,
-                at,
-                what: What::Flipped(mask),
-                shows: Shows::AfterPowerLoss,
-                repaired_by,
-            });
-        }
-        for patch in unrepaired {
-            if let What::Unreadable = patch.what {
-                let repaired_by = self.first_change_of(&patch.at, upto);
-                self.add_damage(Patch {
-                    repaired_by,
-                    ..patch
-                });
-            }
-        }
-        self.make_durable(upto);
-    }
-
-    /// Damages bytes on the disk. Where their page is dirty, it repairs them
-    /// when it is written out.
-    pub(super) fn spoil(&mut self, fault: u32, kind: DiskFaultKind, at: Range<u64>, what: What) {
-        let repaired_by = self.first_change_of(&at, self.durable);
-        self.add_damage(Patch {
-            fault,
-            kind,
-            at,
-            what,
-            shows: Shows::Now,
-            repaired_by,
-        });
-    }
-
     /// The sectors of which the disk may have a copy, by number.
     pub(super) fn sectors(&self) -> impl Iterator<Item = u64> + '_ {
         let pages = self.pages.present();
         let sectors = pages.flat_map(|page| (0..PAGE / SECTOR).map(move |i| page * 8 + i));
         sectors.filter(|sector| sector * SECTOR < self.len)
-    }
-
-    /// Notes that the disk holds these bytes (`what` flips none yet, it has
-    /// them), whatever the pages say.
-    fn hold(&mut self, patch: Patch) {
-        let What::Flipped(mut mask) = patch.what else {
-            return self.add_damage(patch);
-        };
-        flip(&mut mask, &self.bytes(&patch.at));
-        self.add_damage(Patch {
-            what: What::Flipped(mask),
-            ..patch
-        });
-    }
-
-    fn add_damage(&mut self, patch: Patch) {
-        let changes_nothing =
-            matches!(&patch.what, What::Flipped(mask) if mask.iter().all(|m| *m == 0));
-        if !changes_nothing {
-            self.damage.add(patch);
-        }
-    }
-
-    fn bytes(&self, at: &Range<u64>) -> Vec<u8> {
-        let mut bytes = vec![0; (at.end - at.start) as usize];
-        self.pages.read(at.start, &mut bytes);
-        bytes
-    }
-
-    /// The first pending change from number `from` on that makes pages of a
-    /// stretch dirty.
-    fn first_change_of(&self, at: &Range<u64>, from: u64) -> Option<u64> {
-        let pages = at.start / PAGE * PAGE..at.end.div_ceil(PAGE) * PAGE;
-        let mut changes = (self.durable..).zip(&self.pending);
-        let found = changes.find(|(number, change)| {
-            let changed = match change.kind {
-                ChangeKind::Write { offset, len, .. } => offset..offset + len,
-                ChangeKind::SetLen { len, .. } => len..change.old_len.max(len),
-            };
-            *number >= from && !overlap(&changed, &pages).is_empty()
-        });
-        found.map(|(number, _)| number)
     }
 
     /// Undoes what was done after `at`, and forgets the syncs that had not
@@ -473,32 +278,5 @@ impl Inode {
             change.stamp
         );
         self.pending.push_back(change);
-    }
-}
-
-fn flip(bytes: &mut [u8], mask: &[u8]) {
-    bytes.iter_mut().zip(mask).for_each(|(byte, m)| *byte ^= m);
-}
-
-impl Replaced {
-    fn end(&self) -> u64 {
-        self.start + self.bytes.len() as u64
-    }
-
-    fn from(&self, at: u64) -> &[u8] {
-        &self.bytes[(at - self.start) as usize..]
-    }
-
-    fn cut(&mut self, at: u64) {
-        self.bytes.truncate((at - self.start) as usize);
-    }
-
-    /// Drops what was put in before `at`, once that is worth moving the rest.
-    fn forget(&mut self, at: u64) {
-        let dead = (at - self.start) as usize;
-        if dead >= self.bytes.len() / 2 {
-            self.bytes.drain(..dead);
-            self.start = at;
-        }
     }
 }

@@ -1,7 +1,8 @@
 //! What a power loss leaves of a file.
 
+use super::change::ChangeKind;
 use super::damage::overlap;
-use super::inode::{ChangeKind, Inode};
+use super::inode::Inode;
 use super::pages::PAGE;
 use crate::rng::{Draw, Keyed};
 use std::collections::{BTreeMap, BTreeSet};

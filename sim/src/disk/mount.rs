@@ -6,6 +6,7 @@ use super::state::State;
 use squall_api::{Disk, File, Open, Stamp, SyncId};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::{fmt, io};
 
 /// A process's handle on its node's disk.
@@ -121,7 +122,9 @@ impl NodeDisk {
     fn run<T>(&self, mount: u64, op: impl FnOnce(&mut State) -> io::Result<T>) -> io::Result<T> {
         let mut state = self.state();
         if state.is_mounted(mount) {
-            op(&mut state)
+            let result = op(&mut state);
+            self.spent.store(state.spent, Ordering::Relaxed);
+            result
         } else {
             Err(io::Error::other(
                 "the process that mounted this disk is dead",

@@ -120,41 +120,7 @@ impl Inner {
                 }
                 self.arm(node, lane);
             }
-            Due::Release {
-                node,
-                lane,
-                incarnation,
-                effects,
-            } => {
-                if self.node(node).incarnation == incarnation {
-                    self.released(node, lane, effects);
-                }
-            }
-            Due::AfterMark {
-                node,
-                lane,
-                incarnation,
-                effects,
-            } => {
-                let now = self.now;
-                let due = Due::Ungate {
-                    node,
-                    lane,
-                    incarnation,
-                    effects,
-                };
-                self.queue.push(now, due);
-            }
-            Due::Ungate {
-                node,
-                lane,
-                incarnation,
-                effects,
-            } => {
-                if self.node(node).incarnation == incarnation {
-                    self.ungate(node, lane, effects);
-                }
-            }
+            Due::Effects { batch, when } => self.leave(batch, when),
             Due::Synced {
                 node,
                 incarnation,

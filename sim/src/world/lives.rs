@@ -197,8 +197,8 @@ impl Inner {
             self.queue.push(at, due);
         }
         self.recorder.notable(now, Some(node), None, Kind::Resumed);
-        for (lane, effects) in held {
-            self.released(node, lane, effects);
+        for batch in held {
+            self.released(batch);
         }
         for lane in Lane::BOTH {
             self.arm(node, lane);

@@ -13,9 +13,17 @@ pub(crate) const DAMAGE_UNNOTICED: &str = "net.damage_unnoticed";
 /// The marks of a run.
 #[derive(Default)]
 pub(crate) struct Marks {
-    /// How often each was passed, by node.
-    passed: BTreeMap<&'static str, BTreeMap<u64, u64>>,
+    /// How often each was passed, by node from 1 on; by where its name lies in
+    /// memory, because that is all that has to be compared. Names may lie there
+    /// twice, and the order means nothing: whoever asks is told by name.
+    passed: BTreeMap<(usize, usize), Passed>,
     waits: Vec<Wait>,
+}
+
+#[derive(Default)]
+struct Passed {
+    name: &'static str,
+    by: Vec<u64>,
 }
 
 /// Somebody waits for a mark to be passed.
@@ -34,12 +42,13 @@ struct Wait {
 impl Marks {
     /// Notes a mark. Returns whom to wake; `None` if nobody waited for it.
     pub(crate) fn pass(&mut self, node: u64, name: &'static str) -> Option<Vec<u32>> {
-        *self
-            .passed
-            .entry(name)
-            .or_default()
-            .entry(node)
-            .or_default() += 1;
+        let passed = self.passed.entry((name.as_ptr().addr(), name.len()));
+        let passed = passed.or_default();
+        passed.name = name;
+        if passed.by.len() <= node as usize {
+            passed.by.resize(node as usize + 1, 0);
+        }
+        passed.by[node as usize] += 1;
         let mut reached = None;
         for wait in &mut self.waits {
             let counts = wait.by.is_none()
@@ -59,19 +68,19 @@ impl Marks {
     }
 
     pub(crate) fn passed(&self, node: u64, name: &str) -> u64 {
-        let nodes = self.passed.get(name);
-        nodes
-            .and_then(|nodes| nodes.get(&node))
-            .copied()
-            .unwrap_or(0)
+        let known = self.passed.values().filter(|passed| passed.name == name);
+        known
+            .filter_map(|passed| passed.by.get(node as usize))
+            .sum()
     }
 
     /// How often each was passed, by whatever node.
     pub(crate) fn totals(&self) -> BTreeMap<String, u64> {
-        let totals = self.passed.iter();
+        let mut totals: BTreeMap<String, u64> = BTreeMap::new();
+        for Passed { name, by } in self.passed.values() {
+            *totals.entry((*name).to_owned()).or_default() += by.iter().sum::<u64>();
+        }
         totals
-            .map(|(name, nodes)| ((*name).to_owned(), nodes.values().sum()))
-            .collect()
     }
 }
 

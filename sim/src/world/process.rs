@@ -113,7 +113,7 @@ pub(crate) struct Node {
     pub(crate) pauses: BTreeSet<u32>,
     pub(crate) paused_since: u64,
     /// Effects whose stamp came while the process stood still.
-    pub(crate) held: Vec<(Lane, Batch)>,
+    pub(crate) held: Vec<Batch>,
     /// It would have ended while it stood still.
     pub(crate) held_exit: Option<Exit>,
     /// What a step costs, and by what factors faults make it more.

@@ -1,11 +1,10 @@
 //! What will happen, in order of (true time, order of scheduling).
 
 use super::process::{Exit, Lane};
-use super::steps::Batch;
+use super::steps::{Batch, Release};
 use squall_api::{Request, Response, Status, SyncId};
 use squall_record::Why;
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::VecDeque;
 
 use crate::PowerLoss;
 
@@ -21,13 +20,8 @@ pub(crate) enum Due {
         lane: Lane,
         incarnation: u32,
     },
-    /// Effects of a step reach their stamp.
-    Release {
-        node: u64,
-        lane: Lane,
-        incarnation: u32,
-        effects: Batch,
-    },
+    /// Effects of a step may leave.
+    Effects { batch: Batch, when: Release },
     /// An asynchronous sync ends.
     Synced {
         node: u64,
@@ -68,21 +62,6 @@ pub(crate) enum Due {
     Broken { op: u64, refused: bool },
     /// The client will not wait any longer.
     GiveUp { op: u64, why: Why },
-    /// What a lane did after a mark, once everybody who waited for the mark has
-    /// been woken: goes to the end of what is due now, behind what they did.
-    AfterMark {
-        node: u64,
-        lane: Lane,
-        incarnation: u32,
-        effects: Batch,
-    },
-    /// The lane goes on after a mark.
-    Ungate {
-        node: u64,
-        lane: Lane,
-        incarnation: u32,
-        effects: Batch,
-    },
     /// A process ends by itself.
     Exit {
         node: u64,
@@ -97,29 +76,33 @@ pub(crate) enum Due {
     Start { node: u64 },
 }
 
-/// When something is due, and where it is kept: small, because a heap moves its
-/// items at every turn.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// When something is due, and where it is kept: small, because a list moves its
+/// items.
+#[derive(Clone, Copy)]
 struct Item {
     at: u64,
-    seq: u64,
     slot: u32,
 }
 
 /// The queue of everything that is due.
 ///
-/// About half of all that is scheduled is due at once. It never enters the heap:
-/// what the heap has for the present was scheduled earlier, and comes first.
+/// About half of all that is scheduled is due at once, and never enters the list:
+/// what the list has for the present was scheduled earlier, and comes first.
+///
+/// The list is a sorted deque and no heap. It has some hundred items, most of them
+/// time-outs of calls, which come in order at its end, while what moves the run is
+/// due soon and stands near its beginning: to put something in moves few items, and
+/// to take something out moves none.
 #[derive(Default)]
 pub(crate) struct Queue {
     /// When the last thing was due.
     now: u64,
     present: VecDeque<Due>,
-    heap: BinaryHeap<Reverse<Item>>,
+    /// In order of time, and of scheduling where that is equal.
+    later: VecDeque<Item>,
     /// What the items stand for.
     slots: Vec<Option<Due>>,
     free: Vec<u32>,
-    seq: u64,
 }
 
 impl Queue {
@@ -130,7 +113,6 @@ impl Queue {
             self.present.push_back(due);
             return;
         }
-        self.seq += 1;
         let slot = match self.free.pop() {
             Some(slot) => {
                 self.slots[slot as usize] = Some(due);
@@ -141,21 +123,21 @@ impl Queue {
                 self.slots.len() as u32 - 1
             }
         };
-        let seq = self.seq;
-        self.heap.push(Reverse(Item { at, seq, slot }));
+        let before = self.later.partition_point(|item| item.at <= at);
+        self.later.insert(before, Item { at, slot });
     }
 
     /// The next thing, and when it is due.
     pub(crate) fn pop(&mut self) -> Option<(u64, Due)> {
-        let heap_has_more = matches!(self.heap.peek(), Some(Reverse(item)) if item.at == self.now);
-        if !heap_has_more && let Some(due) = self.present.pop_front() {
+        let list_has_more = self.later.front().is_some_and(|item| item.at == self.now);
+        if !list_has_more && let Some(due) = self.present.pop_front() {
             return Some((self.now, due));
         }
-        let Reverse(Item { at, slot, .. }) = self.heap.pop()?;
+        let Item { at, slot } = self.later.pop_front()?;
         self.now = at;
         self.free.push(slot);
         let due = self.slots[slot as usize].take();
-        Some((at, due.expect("an item of the heap has its slot")))
+        Some((at, due.expect("an item of the list has its slot")))
     }
 }
 

@@ -10,9 +10,24 @@ use squall_record::{Kind, PartKind};
 /// Effects of one step that are due at the same time.
 #[derive(Debug)]
 pub(crate) struct Batch {
+    pub(crate) node: u64,
+    pub(crate) lane: Lane,
+    pub(crate) incarnation: u32,
     /// The event that the step comes from.
     pub(crate) cause: Option<u64>,
     pub(crate) effects: Vec<Effect>,
+}
+
+/// When a batch leaves.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Release {
+    /// At its stamp.
+    Stamped,
+    /// Once everybody who waited for the mark before it has been woken: it goes
+    /// once more to the end of what is due now, behind what they did.
+    AfterMark,
+    /// Now, and the lane goes on after the mark.
+    Ungated,
 }
 
 impl Inner {
@@ -72,7 +87,8 @@ impl Inner {
         let cause = state.lane(lane).cause;
         // Which of a step's writes a sync reaches depends on their order. Who
         // waits for a sync and then starts one waited for earlier steps' writes.
-        let (waited, started) = state.disk.syncs_of_step();
+        let step = state.disk.end_step();
+        let (waited, started) = (step.waited, !step.started.is_empty());
         if lane == Lane::Raft && waited && started {
             self.observer.synced(node);
         }
@@ -88,28 +104,26 @@ impl Inner {
                     self.observer.written(node, view);
                 }
             }
-            let effects = Batch {
+            let batch = Batch {
+                node,
+                lane,
+                incarnation,
                 cause,
                 effects: batch,
             };
             if stamp + cpu == 0 {
-                self.perform_all(node, lane, effects);
+                self.perform_all(batch);
                 continue;
             }
-            let due = Due::Release {
-                node,
-                lane,
-                incarnation,
-                effects,
-            };
-            self.queue.push(now + stamp + cpu, due);
+            let when = Release::Stamped;
+            self.queue
+                .push(now + stamp + cpu, Due::Effects { batch, when });
         }
         if lane == Lane::Raft && waited && !started {
             self.observer.synced(node);
         }
         self.meet_doom(node);
         let state = self.node(node);
-        let step = state.disk.end_step();
         state.lane(lane).busy_until = now + step.spent + cpu;
         if let Some(hash) = step.hash {
             self.recorder.mix(PartKind::Disk, node, &hash.to_le_bytes());
@@ -132,35 +146,58 @@ impl Inner {
         }
     }
 
+    /// Lets effects leave, if their process still lives.
+    pub(crate) fn leave(&mut self, batch: Batch, when: Release) {
+        let Batch {
+            node,
+            lane,
+            incarnation,
+            ..
+        } = batch;
+        if self.node(node).incarnation != incarnation {
+            return;
+        }
+        match when {
+            Release::Stamped => self.released(batch),
+            Release::AfterMark => {
+                let when = Release::Ungated;
+                self.queue.push(self.now, Due::Effects { batch, when });
+            }
+            Release::Ungated => {
+                self.node(node).lane(lane).gated = false;
+                self.released(batch);
+                self.arm(node, lane);
+            }
+        }
+    }
+
     /// Effects whose stamp has come; a paused process does not get to them.
-    pub(crate) fn released(&mut self, node: u64, lane: Lane, effects: Batch) {
-        let now = self.now;
-        let state = self.node(node);
+    pub(crate) fn released(&mut self, batch: Batch) {
+        let state = self.node(batch.node);
         if !state.pauses.is_empty() {
-            state.held.push((lane, effects));
+            state.held.push(batch);
             return;
         }
-        if state.lane(lane).gated {
-            let incarnation = state.incarnation;
-            let due = Due::Release {
-                node,
-                lane,
-                incarnation,
-                effects,
-            };
+        if state.lane(batch.lane).gated {
             // Behind what the gate lets through first.
-            self.queue.push(now, due);
+            let when = Release::Stamped;
+            self.queue.push(self.now, Due::Effects { batch, when });
             return;
         }
-        self.perform_all(node, lane, effects);
+        self.perform_all(batch);
     }
 
     /// Performs effects in order, up to a mark that somebody waited for: they
     /// act first, and whatever comes after the mark may then never happen.
-    fn perform_all(&mut self, node: u64, lane: Lane, batch: Batch) {
+    fn perform_all(&mut self, batch: Batch) {
+        let Batch {
+            node,
+            lane,
+            incarnation,
+            cause,
+            effects: mut list,
+        } = batch;
         let now = self.now;
-        let cause = batch.cause;
-        let mut list = batch.effects;
         let mut effects = list.drain(..);
         while let Some(effect) = effects.next() {
             let Effect::Mark(name) = effect else {
@@ -175,30 +212,20 @@ impl Inner {
             for task in tasks {
                 self.queue.push(now, Due::Wake { task });
             }
-            let state = self.node(node);
-            state.lane(lane).gated = true;
-            let incarnation = state.incarnation;
-            let due = Due::AfterMark {
+            self.node(node).lane(lane).gated = true;
+            let batch = Batch {
                 node,
                 lane,
                 incarnation,
-                effects: Batch {
-                    cause,
-                    effects: effects.collect(),
-                },
+                cause,
+                effects: effects.collect(),
             };
-            self.queue.push(now, due);
+            let when = Release::AfterMark;
+            self.queue.push(now, Due::Effects { batch, when });
             return;
         }
         drop(effects);
         self.spare.push(list);
-    }
-
-    /// Lets a lane go on after a mark.
-    pub(crate) fn ungate(&mut self, node: u64, lane: Lane, effects: Batch) {
-        self.node(node).lane(lane).gated = false;
-        self.released(node, lane, effects);
-        self.arm(node, lane);
     }
 
     fn perform(&mut self, node: u64, lane: Lane, cause: Option<u64>, effect: Effect) {
