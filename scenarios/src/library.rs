@@ -29,6 +29,7 @@ const LIBRARY: &[(&str, &str)] = library![
     "lagging-follower-snapshot",
     "snapshot-in-parts",
     "crash-points",
+    "crash-points-of-changes",
     "rolling-crashes-torn-writes",
     "power-loss-majority",
     "election-storm",

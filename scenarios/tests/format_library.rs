@@ -50,12 +50,13 @@ fn every_scenario_is_sound_and_carries_its_file_name() {
 
 #[test]
 fn every_scenario_asks_for_enough_to_judge() {
-    // These have a load of their own: one is made anew for each operation of its
+    // These have a load of their own: two are made anew for each operation of their
     // disks, one is about a single disk, one reads a few keys under leases, two
     // take their time over what is cut or far away, three are about watches, and
     // four wait for leases to end; where permissions change, much is refused.
-    const OWN_LOAD: [&str; 13] = [
+    const OWN_LOAD: [&str; 14] = [
         "crash-points",
+        "crash-points-of-changes",
         "elections-and-crashes",
         "failed-syncs-then-power-loss",
         "flood-of-events",
