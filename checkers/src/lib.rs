@@ -2,6 +2,7 @@
 
 pub mod alarms;
 pub mod auth;
+pub mod budget;
 pub mod compaction;
 pub mod damage;
 mod describe;

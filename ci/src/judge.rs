@@ -50,7 +50,7 @@ fn family(name: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use squall_record::{Reason, Stats, Witness};
+    use squall_record::{Reason, Resources, Stats, Witness};
 
     fn check(name: &str, verdict: Verdict) -> Check {
         Check {
@@ -83,6 +83,7 @@ mod tests {
             suspended: Vec::new(),
             stops: Vec::new(),
             availability: None,
+            resources: Resources::default(),
             stats: Stats::default(),
         }
     }

@@ -4,7 +4,7 @@ use crate::service::Service;
 use crate::style::{count, plural, printable};
 use crate::table::wrap;
 use crate::totals::Totals;
-use squall_record::{Stats, seconds};
+use squall_record::{Resources, Stats, seconds};
 
 pub(crate) fn counts(out: &mut String, totals: &Totals, width: usize) {
     let Stats {
@@ -103,6 +103,7 @@ pub(crate) fn counts(out: &mut String, totals: &Totals, width: usize) {
             plural(syncs, "sync")
         ),
     );
+    cost(&totals.resources, &mut |text| line(out, "cost", text));
     if totals.reproduced > 0 {
         let differ = match totals.nondeterministic.len() {
             0 => "no difference".to_owned(),
@@ -114,6 +115,33 @@ pub(crate) fn counts(out: &mut String, totals: &Totals, width: usize) {
             format!("{} made again: {differ}", plural(totals.reproduced, "run")),
         );
     }
+}
+
+/// What commits cost, and how large things grew.
+fn cost(resources: &Resources, line: &mut impl FnMut(String)) {
+    if resources.commits == 0 {
+        return;
+    }
+    let each = |total| resources.per_commit(total);
+    let mut text = format!(
+        "for each of {}: {:.1} messages of {:.0} bytes in all, {:.1} syncs, {:.0} bytes written; \
+         logs of {} KiB at most",
+        plural(resources.commits, "commit"),
+        each(resources.messages),
+        each(resources.sent_bytes),
+        each(resources.syncs),
+        each(resources.written_bytes),
+        count(resources.log_bytes.div_ceil(1024)),
+    );
+    if resources.snapshot_bytes > 0 {
+        let kib = resources.snapshot_bytes.div_ceil(1024);
+        text.push_str(&format!(", snapshots of {} KiB", count(kib)));
+    }
+    if resources.unread > 0 {
+        let unread = plural(resources.unread, "message");
+        text.push_str(&format!(", {unread} unread on a stream"));
+    }
+    line(text);
 }
 
 /// How writes got through: outages with the reason of the longest, and recovery.

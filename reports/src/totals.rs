@@ -3,7 +3,7 @@
 use crate::event::{Finding, Finished, Hunted, Replayed, RunVerdict, Started, SweepEvent};
 use crate::service::Service;
 use serde::Serialize;
-use squall_record::{Stats, Suspended, Verdict};
+use squall_record::{Resources, Stats, Suspended, Verdict};
 
 /// How many different findings are kept. Of further kinds only the number is
 /// known, so that a sweep of any length stays small.
@@ -31,6 +31,8 @@ pub struct Totals {
     pub suspended: Vec<SuspendedBy>,
     /// How writes got through.
     pub service: Service,
+    /// What it all cost.
+    pub resources: Resources,
     /// Runs whose second run differed, as `scenario@seed`.
     pub nondeterministic: Vec<String>,
     /// Runs that were run twice.
@@ -153,6 +155,7 @@ impl Totals {
             let run = format!("{name}@{}", run.summary.seed);
             self.service.take(availability, &run);
         }
+        self.resources.add(&run.summary.resources);
         self.take_suspended(&run.summary.suspended);
         match run.reproduced {
             Some(true) => self.reproduced += 1,

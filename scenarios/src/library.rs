@@ -22,6 +22,7 @@ macro_rules! library {
 const LIBRARY: &[(&str, &str)] = library![
     "healthy",
     "leader-crash",
+    "leader-gone-for-long",
     "symmetric-partition",
     "one-way-partition-leader",
     "fsync-stall-leader",

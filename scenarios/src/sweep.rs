@@ -11,7 +11,7 @@ use crate::panics::Watch;
 use crate::runner::{End, RunFailure, RunOptions};
 use squall_api::Bugs;
 use squall_ci::{Exit, Extent, Sample, judge, worst};
-use squall_record::{Check, Fact, Run, Stats, Summary, Verdict, Witness};
+use squall_record::{Check, Fact, Resources, Run, Stats, Summary, Verdict, Witness};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -304,6 +304,7 @@ fn panicked(scenario: &Scenario, seed: u64, bugs: Bugs, failure: &RunFailure) ->
         suspended: Vec::new(),
         stops: Vec::new(),
         availability: None,
+        resources: Resources::default(),
         stats: Stats::default(),
     }
 }

@@ -244,3 +244,19 @@ fn files_that_cannot_be_read_are_one_line() {
         error(&binary),
     ]));
 }
+
+#[test]
+fn budgets_that_are_none() {
+    let budget = |line: &str| {
+        let recovers = "recovers = { after = \"mute the leader\", within = \"5s\" }";
+        broken(recovers, &format!("budget = {line}"))
+    };
+    insta::assert_snapshot!(all([
+        budget("{ fsyncs = 3 }"),
+        budget("{ log = 3 }"),
+        budget("{ syncs_per_commit = \"many\" }"),
+        budget("{ syncs_per_commit = -1 }"),
+        budget("{ }"),
+        budget("4"),
+    ]));
+}

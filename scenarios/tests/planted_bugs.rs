@@ -44,7 +44,11 @@ const CONSEQUENCES: &[&str] = &[
     "lease.keys_end",
     "alarms",
     "compaction",
+    "budget.log",
+    "budget.sent_per_commit",
+    "budget.unread",
     "liveness",
+    "liveness.progress",
     "monotonic",
     "members",
     "watch.atomic",
@@ -147,6 +151,7 @@ hunts! {
     early_conf_change EarlyConfChange;
     empty_delete_takes_revision EmptyDeleteTakesRevision;
     enable_without_root EnableWithoutRoot;
+    expire_locally ExpireLocally;
     failed_txn_keeps_puts FailedTxnKeepsPuts;
     forget_auth_enabled ForgetAuthEnabled;
     forget_promotion ForgetPromotion;
@@ -162,13 +167,16 @@ hunts! {
     ignore_prev_term IgnorePrevTerm;
     ignore_value_creates IgnoreValueCreates;
     install_forgets_watchers InstallForgetsWatchers;
+    install_keeps_old_auth InstallKeepsOldAuth;
     install_replays_watches InstallReplaysWatches;
     install_resets_future InstallResetsFuture;
     keep_conflict KeepConflict;
     keep_old_attachment KeepOldAttachment;
     keep_old_leases KeepOldLeases;
+    keep_old_segments KeepOldSegments;
     keep_tokens_of_deleted KeepTokensOfDeleted;
     key_watched_as_range KeyWatchedAsRange;
+    leader_stays_deaf LeaderStaysDeaf;
     learner_counts LearnerCounts;
     lease_by_wall_clock LeaseByWallClock;
     lease_outlives_bound LeaseOutlivesBound;
@@ -194,7 +202,9 @@ hunts! {
     reopen_after_failed_fsync ReopenAfterFailedFsync;
     repeat_forward RepeatForward;
     repeat_when_full RepeatWhenFull;
+    resend_unacknowledged ResendUnacknowledged;
     revision_from_keys RevisionFromKeys;
+    revoke_in_steps RevokeInSteps;
     revoke_when_deposed RevokeWhenDeposed;
     short_lease ShortLease;
     skip_compacted_events SkipCompactedEvents;
@@ -203,6 +213,7 @@ hunts! {
     sort_within_limit SortWithinLimit;
     split_revisions SplitRevisions;
     stale_permissions StalePermissions;
+    stay_with_leader StayWithLeader;
     stuck_probe StuckProbe;
     swap_filters SwapFilters;
     take_any_read_answer TakeAnyReadAnswer;
@@ -211,6 +222,7 @@ hunts! {
     two_conf_changes TwoConfChanges;
     txn_reads_before TxnReadsBefore;
     txn_splits_revisions TxnSplitsRevisions;
+    unbounded_watch_window UnboundedWatchWindow;
     unchecked_lease_keys UncheckedLeaseKeys;
     unconfirmed_read UnconfirmedRead;
     unguarded_proclaim UnguardedProclaim;

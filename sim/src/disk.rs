@@ -276,6 +276,11 @@ impl NodeDisk {
         self.state().allocated()
     }
 
+    /// How long the files of a directory are together, as a process sees them.
+    pub fn bytes_in(&self, dir: &str) -> u64 {
+        self.state().bytes_in(dir)
+    }
+
     /// How many operations there were: see [`DiskOp`]. A crash does not take
     /// back the count of what it took back.
     pub fn operations(&self) -> u64 {

@@ -11,6 +11,7 @@ mod condition;
 mod event;
 mod history;
 mod op;
+mod resources;
 mod run;
 mod stream;
 mod verdict;
@@ -23,6 +24,7 @@ pub use history::{
     FORMAT, FormatVersion, HistoryError, read_history, read_streams, write_history, write_streams,
 };
 pub use op::{Op, Outcome, Target, Why};
+pub use resources::Resources;
 pub use run::{FaultCount, Run, Stats, Stop, Summary, Suspended};
 pub use squall_api::{Code, Request as Call, Response as Ret, Status};
 pub use stream::{Ended, Heard, Said, Stream, WhyEnded};

@@ -1,6 +1,6 @@
 //! One run and what came of it.
 
-use crate::{Availability, Check, Checkpoint, Event, Op, Stream, Traced, Verdict};
+use crate::{Availability, Check, Checkpoint, Event, Op, Resources, Stream, Traced, Verdict};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -32,6 +32,9 @@ pub struct Summary {
     /// How it served its clients; `None` if a broken invariant ended it early.
     #[serde(default)]
     pub availability: Option<Availability>,
+    /// What it cost.
+    #[serde(default)]
+    pub resources: Resources,
     /// What was counted.
     pub stats: Stats,
 }

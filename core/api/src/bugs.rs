@@ -142,10 +142,14 @@ bugs! {
         "a key that is put with another lease stays attached to the first one, too";
     KeepOldLeases S06 "keep-old-leases"
         "a member that installs a snapshot keeps the leases that it had";
+    KeepOldSegments W25 "keep-old-segments"
+        "segments of the log are kept for ever, whatever was compacted";
     KeepTokensOfDeleted A08 "keep-tokens-of-deleted"
         "the tokens of a deleted user stay valid";
     KeyWatchedAsRange V13 "key-watched-as-range"
         "who watches one key is told of all keys behind it, too";
+    LeaderStaysDeaf R28 "leader-stays-deaf"
+        "a leader that hears nobody any more goes on leading those who hear it";
     LearnerCounts R15 "learner-counts"
         "a learner's acknowledgement counts";
     LearnerServes M16 "learner-serves"
@@ -212,6 +216,8 @@ bugs! {
         "a forwarded proposal that the network repeats is appended twice";
     RepeatWhenFull V06 "repeat-when-full"
         "a watcher whose client is slow is told the last events twice";
+    ResendUnacknowledged R44 "resend-unacknowledged"
+        "every append carries all that the follower has not acknowledged yet";
     RestartLogBeforeInstall W10 "restart-log-before-install"
         "the log restarts behind a snapshot that is not installed yet";
     RestoreKeepsIds S12 "restore-keeps-ids"
@@ -240,6 +246,8 @@ bugs! {
         "a write is judged by the auth revision that its member read when it opened";
     StalePermissions A02 "stale-permissions"
         "a revoked role or permission still counts";
+    StayWithLeader R29 "stay-with-leader"
+        "a follower keeps to its leader for fifteen election timeouts after it last heard it";
     StuckProbe R32 "stuck-probe"
         "a follower whose probe was lost is never sent anything again";
     SwapFilters V09 "swap-filters"

@@ -8,7 +8,7 @@
 
 use crate::{Raft, marks};
 use raft_proto::eraftpb::MessageType;
-use squall_api::Role;
+use squall_api::{Bug, Role};
 
 impl Raft {
     /// Whether this node has no reason to wish for another leader: it leads, or
@@ -22,6 +22,15 @@ impl Raft {
             let promised = self.leader != 0 || self.settings.read_lease > 0;
             promised && now < silent_from
         };
+        let bugs = self.settings.bugs;
+        let stays = || {
+            let heard = self.leader_heard;
+            let until = heard.saturating_add(self.settings.election_timeout.saturating_mul(15));
+            self.term > 0 && now < until
+        };
+        if bugs.has(Bug::StayWithLeader) && stays() {
+            return true;
+        }
         self.settings.check_quorum && (self.role == Role::Leader || heard_lately())
     }
 
@@ -49,7 +58,8 @@ impl Raft {
         for progress in self.tracker.values_mut() {
             progress.is_active = false;
         }
-        if self.settings.check_quorum && !quorum_heard {
+        let stays = self.settings.bugs.has(Bug::LeaderStaysDeaf);
+        if self.settings.check_quorum && !quorum_heard && !stays {
             self.mark(marks::STEPPED_DOWN_ON_LOST_QUORUM);
             self.set_leader(0);
             self.become_follower(now);

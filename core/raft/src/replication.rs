@@ -125,7 +125,11 @@ impl Raft {
         if progress.is_paused() {
             return false;
         }
-        let next_index = progress.next_index;
+        let mut next_index = progress.next_index;
+        let resends = self.settings.bugs.has(Bug::ResendUnacknowledged);
+        if resends && progress.state == State::Replicate && next_index <= self.log.last_index() {
+            next_index = progress.match_index + 1;
+        }
         let Some(log_term) = self.log.term_at(next_index - 1) else {
             self.need_snapshot(to);
             return false;

@@ -1,11 +1,13 @@
 //! `squall bugs`: the planted bugs, and how fast they are found.
 
 mod measure;
+mod record;
 
 use super::console::Console;
 use super::{Complaint, Format};
 use crate::hunts;
 use crate::sweep::{Runner, Stop};
+use record::Record;
 use serde::Serialize;
 use squall_api::Bug;
 use squall_ci::Exit;
@@ -33,6 +35,10 @@ struct Listed {
     id: &'static str,
     about: &'static str,
     found_by: &'static [&'static str],
+    /// The checks that found it when it was measured.
+    checks: Option<String>,
+    /// How many runs that took, the median.
+    runs: Option<String>,
 }
 
 pub(super) fn bugs(
@@ -49,11 +55,14 @@ pub(super) fn bugs(
 }
 
 fn list(format: Format, console: &mut Console<'_>) -> Result<Exit, Complaint> {
+    let record = Record::built_in();
     let describe = |&bug: &Bug| Listed {
         name: bug.name(),
         id: bug.id(),
         about: bug.about(),
         found_by: hunts::scenarios(bug),
+        checks: record.of(bug).map(|entry| entry.by.clone()),
+        runs: record.of(bug).map(|entry| entry.median.clone()),
     };
     let listed: Vec<Listed> = Bug::ALL.iter().map(describe).collect();
     match format {
@@ -62,7 +71,9 @@ fn list(format: Format, console: &mut Console<'_>) -> Result<Exit, Complaint> {
             let columns = [
                 Column::left("bug"),
                 Column::left("id"),
-                Column::left("found by"),
+                Column::left("scenario").shrinking(),
+                Column::right("runs"),
+                Column::left("found by").shrinking(),
                 Column::left("what the store does wrong").wrapping(),
             ];
             let rows: Vec<Vec<String>> = listed
@@ -72,6 +83,8 @@ fn list(format: Format, console: &mut Console<'_>) -> Result<Exit, Complaint> {
                         bug.name.into(),
                         bug.id.into(),
                         bug.found_by.join(", "),
+                        bug.runs.clone().unwrap_or_default(),
+                        bug.checks.clone().unwrap_or_default(),
                         bug.about.into(),
                     ]
                 })

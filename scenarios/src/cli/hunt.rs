@@ -8,6 +8,7 @@ use crate::hunts;
 use crate::sweep::{Judged, Runner, Stop, Sweep};
 use squall_api::{Bug, Bugs};
 use squall_ci::{Exit, Extent, Sample, headline};
+use squall_record::{Check, Verdict};
 use std::ops::ControlFlow;
 
 /// Where one hunt looks, and how long.
@@ -25,8 +26,19 @@ pub(super) struct Hunt {
 pub(super) struct Prey {
     /// How many runs were made, the one that found it among them.
     pub(super) runs: u64,
-    /// The run that found it, and the name of its check.
-    pub(super) found: Option<(String, u64, String)>,
+    /// The run that found it.
+    pub(super) found: Option<Found>,
+}
+
+/// The run that found a bug.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) scenario: String,
+    pub(super) seed: u64,
+    /// The check that it is remembered by.
+    pub(super) check: String,
+    /// Whether no other check failed in it.
+    pub(super) alone: bool,
 }
 
 impl Hunt {
@@ -58,7 +70,13 @@ impl Hunt {
             match headline(&judged.summary) {
                 Some(check) if matches!(judged.exit, Exit::Violation | Exit::Liveness) => {
                     let summary = &judged.summary;
-                    ControlFlow::Break((summary.scenario.clone(), summary.seed, check.name.clone()))
+                    let failed = |check: &&Check| matches!(check.verdict, Verdict::Fail(_));
+                    ControlFlow::Break(Found {
+                        scenario: summary.scenario.clone(),
+                        seed: summary.seed,
+                        check: check.name.clone(),
+                        alone: summary.checks.iter().filter(failed).count() == 1,
+                    })
                 }
                 _ => ControlFlow::Continue(()),
             }

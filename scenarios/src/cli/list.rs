@@ -46,7 +46,7 @@ struct RunsArgs {
 }
 
 /// Every check that is no Raft invariant.
-const CHECKS: [(&str, &str); 11] = [
+const CHECKS: [(&str, &str); 12] = [
     (
         "linearizable",
         "operations take effect one after another, between their call and their answer",
@@ -82,7 +82,12 @@ const CHECKS: [(&str, &str); 11] = [
     ),
     (
         "liveness",
-        "once everything is healed, the cluster converges within a bound",
+        "once everything is healed, the cluster converges within a bound; and while a quorum is \
+         well, what clients ask for gets done within ten election timeouts",
+    ),
+    (
+        "budget",
+        "a run needs no more messages, syncs, bytes and room than the scenario allows",
     ),
     (
         "recovers",

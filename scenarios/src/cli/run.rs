@@ -194,7 +194,7 @@ fn hunt(
         return Ok(());
     }
     let (scenario, seed, check) = match prey.found {
-        Some((scenario, seed, check)) => (scenario, Some(seed), Some(check)),
+        Some(found) => (found.scenario, Some(found.seed), Some(found.check)),
         None => (hunts::scenarios(bug).join(", "), None, None),
     };
     reporter.hunted(Hunted {

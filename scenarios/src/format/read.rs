@@ -4,9 +4,10 @@ use super::document::{Document, Entry, Node, Problem, Value};
 use super::fields::{Fields, Read, unknown, wrong_kind};
 use super::{
     After, AuthLoad, CheckSpec, ClockConfig, ClusterConfig, Damage, DiskConfig, Elections, Expect,
-    Fault, Keys, LinkConfig, Locks, Mix, Operator, Ratio, SCHEMA, Scenario, Sessions, Skew, Upkeep,
-    WatchLoad, Workload, fault,
+    Fault, Keys, LinkConfig, Locks, Mix, Operator, Ratio, SCHEMA, Scenario, Sessions, Size, Skew,
+    Upkeep, WatchLoad, Workload, fault,
 };
+use squall_checkers::budget::Budget;
 
 /// Reads everything, and says everything that is wrong.
 pub(super) fn scenario(doc: &Document) -> Result<Scenario, Vec<Problem>> {
@@ -471,8 +472,11 @@ fn switched_on(fields: &Fields<'_>, entry: &Entry, check: CheckSpec) -> Result<C
 }
 
 fn expect(node: &Node) -> Result<Expect, Problem> {
-    let fields = Fields::open(node, "`expect`", &["recovers", "load"])?;
+    let fields = Fields::open(node, "`expect`", &["recovers", "load", "budget"])?;
     let entry = only_entry(&fields, "expect")?;
+    if entry.key == "budget" {
+        return budget(&entry.node).map(Expect::Budget);
+    }
     if entry.key == "load" {
         let fields = Fields::open(&entry.node, "`load`", &["ok", "keys", "transactions"])?;
         return Ok(Expect::Load {
@@ -490,6 +494,49 @@ fn expect(node: &Node) -> Result<Expect, Problem> {
         },
         within: fields.required("within")?,
     })
+}
+
+fn budget(node: &Node) -> Result<Budget, Problem> {
+    const LINES: &[&str] = &[
+        "messages_per_commit",
+        "sent_per_commit",
+        "syncs_per_commit",
+        "written_per_commit",
+        "log",
+        "snapshot",
+        "unread",
+    ];
+    let fields = Fields::open(node, "`budget`", LINES)?;
+    let bytes = |key| Ok(fields.optional::<Size>(key)?.map(Size::bytes));
+    let amount = |key| match fields.optional::<f64>(key)? {
+        Some(amount) if !(amount >= 0.0 && amount.is_finite()) => {
+            let place = &fields.entry(key).expect("it was just read").node.place;
+            let expected = "expected 0 or more for each commit, such as 3.5";
+            Err(Problem::new(
+                place,
+                format!("`{key}` is {amount}"),
+                expected,
+            ))
+        }
+        amount => Ok(amount),
+    };
+    let budget = Budget {
+        messages_per_commit: amount("messages_per_commit")?,
+        sent_per_commit: bytes("sent_per_commit")?,
+        syncs_per_commit: amount("syncs_per_commit")?,
+        written_per_commit: bytes("written_per_commit")?,
+        log: bytes("log")?,
+        snapshot: bytes("snapshot")?,
+        unread: fields.optional("unread")?,
+    };
+    match budget == Budget::default() {
+        true => Err(Problem::new(
+            &node.place,
+            "this budget bounds nothing",
+            format!("expected one or more of {}", LINES.join(", ")),
+        )),
+        false => Ok(budget),
+    }
 }
 
 /// The one key of a table that has to have exactly one.

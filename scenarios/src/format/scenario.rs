@@ -3,6 +3,7 @@
 
 use super::{Between, Duration, Fault, Latency, Ratio, SignedDuration, Size};
 use squall_api::Config;
+use squall_checkers::budget::Budget;
 
 /// The format that this build reads: the key `schema` of a scenario file.
 pub const SCHEMA: i64 = 1;
@@ -468,6 +469,8 @@ pub enum Expect {
         /// The share of them that must be transactions, at least.
         transactions: Ratio,
     },
+    /// The run costs no more than this.
+    Budget(Budget),
 }
 
 /// Which faults an expectation is about.

@@ -1,6 +1,7 @@
 //! From a [`Scenario`] back to a file: every default and label written out.
 
-use super::{After, CheckSpec, Expect, SCHEMA, Scenario, Selector, Skew, Upkeep, fault};
+use super::{After, CheckSpec, Expect, SCHEMA, Scenario, Selector, Size, Skew, Upkeep, fault};
+use squall_checkers::budget::Budget;
 use std::fmt::{self, Write};
 
 /// The scenario as TOML.
@@ -214,7 +215,35 @@ fn write_expect(out: &mut String, expect: &Expect) -> fmt::Result {
             }
             writeln!(out, ", transactions = {:?} }}", transactions.get())
         }
+        Expect::Budget(budget) => write_budget(out, budget),
     }
+}
+
+fn write_budget(out: &mut String, budget: &Budget) -> fmt::Result {
+    let Budget {
+        messages_per_commit,
+        sent_per_commit,
+        syncs_per_commit,
+        written_per_commit,
+        log,
+        snapshot,
+        unread,
+    } = *budget;
+    let amount = |amount: Option<f64>| amount.map(|amount| format!("{amount:?}"));
+    let bytes = |bytes: Option<u64>| bytes.map(|b| format!("\"{}\"", Size::from_bytes(b)));
+    let lines = [
+        ("messages_per_commit", amount(messages_per_commit)),
+        ("sent_per_commit", bytes(sent_per_commit)),
+        ("syncs_per_commit", amount(syncs_per_commit)),
+        ("written_per_commit", bytes(written_per_commit)),
+        ("log", bytes(log)),
+        ("snapshot", bytes(snapshot)),
+        ("unread", unread.map(|unread| unread.to_string())),
+    ];
+    let lines: Vec<String> = (lines.into_iter())
+        .filter_map(|(key, value)| Some(format!("{key} = {}", value?)))
+        .collect();
+    writeln!(out, "budget = {{ {} }}", lines.join(", "))
 }
 
 pub(super) fn toml(selector: &Selector) -> String {

@@ -8,7 +8,7 @@ use super::story::Ending;
 use super::suspend::suspend;
 use super::tally;
 use super::watch::Watch;
-use crate::format::{CheckSpec, FaultAction, Scenario};
+use crate::format::{CheckSpec, Expect, FaultAction, Scenario};
 use crate::plan::Schedule;
 use load::{count, proves_nothing};
 use service::{at_the_end, liveness, members, recovery, told_in_time};
@@ -16,7 +16,7 @@ use squall_api::{Bug, Bugs};
 use squall_checkers::auth::{self, Took};
 use squall_checkers::lease::{self, Ended};
 use squall_checkers::linearizable::{self, Applied, Budget};
-use squall_checkers::{alarms, compaction};
+use squall_checkers::{alarms, budget, compaction};
 use squall_checkers::{durability, line, monotonic, replicas, watch};
 use squall_record::{Call, Check, Op, Outcome, Run, Stream, Summary, Verdict};
 use squall_sim::world::{AppliedEntry, Simulated};
@@ -55,6 +55,7 @@ pub(super) fn judge(evidence: Evidence<'_>) -> Run {
         violation,
         mut stats,
         disk_faults,
+        mut resources,
         link_hits,
         hash,
         checkpoints,
@@ -134,6 +135,12 @@ pub(super) fn judge(evidence: Evidence<'_>) -> Run {
         let (check, served) = service::progress(scenario, ending, &history, &events, &applied);
         checks.push(check);
         availability = Some(served);
+        resources.log_bytes = ending.seen.log_bytes;
+        let budgets = scenario.expects.iter().filter_map(|expect| match expect {
+            Expect::Budget(budget) => Some(budget),
+            Expect::Recovers { .. } | Expect::Load { .. } => None,
+        });
+        checks.extend(budgets.flat_map(|budget| budget::check(&resources, budget)));
     }
     checks.extend((scenario.expects.iter()).filter_map(|e| recovery(e, &value, &history, &events)));
     if broken && !checks.iter().any(|c| matches!(c.verdict, Verdict::Fail(_))) {
@@ -175,6 +182,7 @@ pub(super) fn judge(evidence: Evidence<'_>) -> Run {
         suspended,
         stops,
         availability,
+        resources,
         stats,
     };
     Run {

@@ -1,7 +1,7 @@
 //! What happens in a run, in the order in which it happens.
 
 use super::nemesis::Nemesis;
-use super::oracle::Oracle;
+use super::oracle::{Oracle, Seen};
 use super::people::People;
 use super::probe::Probe;
 use super::setup::{OWN_CLIENTS, first_operator};
@@ -12,7 +12,7 @@ use crate::plan::{CrashPoint, Fired, Plan};
 use crate::sessions::Session;
 use squall_checkers::replicas::Replica;
 use squall_checkers::watch::Cache;
-use squall_record::{Condition, FaultPhase, RunPhase};
+use squall_record::{FaultPhase, RunPhase};
 use squall_sim::PowerLoss;
 use squall_sim::world::World;
 use std::collections::BTreeMap;
@@ -60,8 +60,8 @@ pub(super) struct Ending {
     pub(super) load_begin: u64,
     /// When it ended.
     pub(super) load_end: u64,
-    /// In what conditions the cluster was under load.
-    pub(super) conditions: Vec<Condition>,
+    /// What the oracle saw of the cluster under load.
+    pub(super) seen: Seen,
     /// Each member's contents at the end; else why they could not be read.
     pub(super) replicas: Result<Vec<Replica>, String>,
     /// Who watched, and was not told everything in time.
@@ -125,7 +125,7 @@ pub(super) async fn tell(world: World, script: Script) -> Ending {
             converged,
             load_begin: begin,
             load_end: begin,
-            conditions: Vec::new(),
+            seen: Seen::default(),
             replicas,
             late: Vec::new(),
             caches: Vec::new(),
@@ -205,7 +205,7 @@ pub(super) async fn tell(world: World, script: Script) -> Ending {
         converged,
         load_begin: begin,
         load_end: end,
-        conditions: oracle.take(),
+        seen: oracle.take(),
         replicas,
         late,
         caches,

@@ -6,8 +6,8 @@ use squall::sweep::{Runner, Stop, bug_names};
 use squall::{Plan, Scenario, Schedule};
 use squall_ci::Exit;
 use squall_record::{
-    Availability, Call, Check, Event, Fact, FaultPhase, Kind, Op, Outage, Outcome, Recovery, Ret,
-    Run, RunPhase, Stats, Summary, Verdict, Why, Witness,
+    Availability, Call, Check, Event, Fact, FaultPhase, Kind, Op, Outage, Outcome, Recovery,
+    Resources, Ret, Run, RunPhase, Stats, Summary, Verdict, Why, Witness,
 };
 use std::ffi::OsString;
 use std::path::Path;
@@ -134,6 +134,16 @@ pub(crate) fn run(
             suspended: Vec::new(),
             stops: Vec::new(),
             availability: Some(availability()),
+            resources: Resources {
+                commits: 700,
+                messages: 4_200,
+                sent_bytes: 700_000,
+                syncs: 1_900,
+                written_bytes: 3_100_000,
+                log_bytes: 131_072,
+                snapshot_bytes: 2_900,
+                unread: 0,
+            },
             stats: Stats {
                 simulated_ns: 40_000 * MS,
                 events: 9_000,

@@ -145,6 +145,14 @@ impl Names {
         }
     }
 
+    /// The files of a directory that is known by its path.
+    pub(super) fn files_in(&self, dir: &str) -> impl Iterator<Item = Ino> {
+        let place = DIRS.iter().position(|path| *path == dir);
+        let dirs = place.map(|place| &self.dirs[place]);
+        dirs.into_iter()
+            .flat_map(|dir| dir.visible.values().copied())
+    }
+
     /// The files of a directory, by name.
     pub(super) fn list(&self, dir: usize) -> Vec<PathBuf> {
         let names = self.dirs[dir].visible.keys();

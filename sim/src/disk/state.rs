@@ -204,6 +204,12 @@ impl State {
         self.faults.kinds()
     }
 
+    pub(super) fn bytes_in(&self, dir: &str) -> u64 {
+        let files = self.names.files_in(dir);
+        let files = files.filter_map(|ino| self.files[ino].as_ref());
+        files.map(|file| file.len).sum()
+    }
+
     pub(super) fn allocated(&self) -> u64 {
         let files = self.files.iter().flatten();
         files.map(|file| file.pages.allocated()).sum()

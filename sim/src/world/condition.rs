@@ -41,4 +41,11 @@ impl World {
             links,
         }
     }
+
+    /// How many bytes the largest log of a member takes on its disk now.
+    pub fn log_bytes(&self) -> u64 {
+        let inner = self.shared.lock();
+        let logs = inner.nodes.iter().map(|node| node.disk.bytes_in("wal"));
+        logs.max().unwrap_or(0)
+    }
 }

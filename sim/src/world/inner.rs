@@ -11,9 +11,9 @@ use super::setup::Setup;
 use super::streams::StreamState;
 use super::task::Task;
 use super::wire::Wire;
-use crate::{DiskParams, FaultCounts, Net};
+use crate::{DiskParams, DiskStats, FaultCounts, Net};
 use squall_api::{Bugs, Effect, MembersView, Metadata};
-use squall_record::{Outcome, Why, Witness};
+use squall_record::{Outcome, Resources, Why, Witness};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -100,6 +100,8 @@ pub(crate) struct Inner {
     pub(crate) kept_from_clients: Vec<Due>,
     /// What the faults of disks that were replaced did.
     pub(crate) replaced_disks: FaultCounts,
+    /// What the run cost so far; what disks did is added when they are gone.
+    pub(crate) resources: Resources,
 }
 
 impl Inner {
@@ -141,11 +143,18 @@ impl Inner {
             spare: Vec::new(),
             kept_from_clients: Vec::new(),
             replaced_disks: FaultCounts::default(),
+            resources: Resources::default(),
         }
     }
 
     pub(crate) fn node(&mut self, id: u64) -> &mut Node {
         &mut self.nodes[id as usize - 1]
+    }
+
+    /// Adds what a disk was used for to what the run cost.
+    pub(crate) fn charge(&mut self, disk: &DiskStats) {
+        self.resources.syncs += disk.fsyncs;
+        self.resources.written_bytes += disk.bytes;
     }
 
     pub(crate) fn has_node(&self, id: u64) -> bool {

@@ -136,7 +136,9 @@ impl Inner {
         // What the old one did is part of the run.
         let hash = old.take_hash().to_le_bytes();
         self.recorder.mix(PartKind::Disk, node, &hash);
-        self.replaced_disks.add(&old.stats().fired);
+        let stats = old.stats();
+        self.replaced_disks.add(&stats.fired);
+        self.charge(&stats);
         self.observer.wiped(node);
     }
 

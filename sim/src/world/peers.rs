@@ -22,6 +22,7 @@ impl Inner {
         self.recorder
             .mix(PartKind::Message, node << 32 | to, &self.scratch);
         let bytes = self.scratch.len() + FRAME_HEADER_LEN;
+        self.charge_message(&frame, bytes as u64);
         if self.violation.is_none()
             && let Some(msg) = frame.raft()
             && let Err(violation) = self.observer.sent(now, node, msg)
@@ -49,6 +50,18 @@ impl Inner {
             }
             Fate::Damaged { at, damage } => self.fly(at, msg, sent, frame, Some(damage)),
         }
+    }
+
+    fn charge_message(&mut self, frame: &PeerFrame, bytes: u64) {
+        let resources = &mut self.resources;
+        resources.messages += 1;
+        resources.sent_bytes += bytes;
+        let snapshot = match &frame.body {
+            PeerBody::Raft(msg) => msg.get_snapshot().data.len() as u64,
+            PeerBody::Chunk(chunk) => chunk.total,
+            PeerBody::Forwarded(_) | PeerBody::Received(_) => 0,
+        };
+        resources.snapshot_bytes = resources.snapshot_bytes.max(snapshot);
     }
 
     /// Puts a frame on its way, to arrive at true time `at`.

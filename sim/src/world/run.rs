@@ -7,7 +7,7 @@ use super::process::{LaneState, Node, Standing};
 use super::recorder::Recorder;
 use super::setup::{Observer, Panicked, Setup, Simulated};
 use super::shared::Shared;
-use crate::{Net, NodeClock, NodeDisk, PowerLoss, Streams};
+use crate::{DiskStats, Net, NodeClock, NodeDisk, PowerLoss, Streams};
 use squall_record::PartKind;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -123,9 +123,12 @@ where
         inner.recorder.mix(PartKind::Disk, node.disk.node(), &hash);
     }
     let mut disk_faults = inner.replaced_disks;
-    for node in &inner.nodes {
-        disk_faults.add(&node.disk.stats().fired);
+    let disks: Vec<DiskStats> = inner.nodes.iter().map(|node| node.disk.stats()).collect();
+    for stats in &disks {
+        disk_faults.add(&stats.fired);
+        inner.charge(stats);
     }
+    inner.resources.commits = inner.applied_index;
     let hashed = inner.recorder.hashed();
     let events_seen = inner.recorder.events_seen();
     let mut stats = inner.recorder.stats;
@@ -141,6 +144,7 @@ where
         violation: inner.violation,
         stats,
         disk_faults,
+        resources: inner.resources,
         link_hits: inner.net.hits().clone(),
         hash: hashed.hash,
         checkpoints: hashed.checkpoints,

@@ -4,7 +4,7 @@ use super::{AppliedEntry, Keep, Violation};
 use crate::{ClockParams, DiskParams, FaultCounts, LinkHits, LinkParams};
 use squall_api::eraftpb::Message;
 use squall_api::{Bugs, Config, Env, Machine, Now, OpenError, RaftView, SyncId, View};
-use squall_record::{Checkpoint, Event, Op, Stats, Stream, Traced, Window};
+use squall_record::{Checkpoint, Event, Op, Resources, Stats, Stream, Traced, Window};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -126,6 +126,9 @@ pub struct Simulated<T> {
     pub stats: Stats,
     /// How often the faults of disks did something.
     pub disk_faults: FaultCounts,
+    /// What the run cost; how large logs were is for who looked
+    /// ([`World::log_bytes`](super::World::log_bytes)).
+    pub resources: Resources,
     /// How many messages each fault of the network did something to.
     pub link_hits: BTreeMap<u32, LinkHits>,
     /// The rolling hash over all events and payloads.

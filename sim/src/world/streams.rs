@@ -34,6 +34,8 @@ pub(crate) struct StreamState {
     pub(super) conn: u64,
     /// What the client has not taken yet.
     inbox: VecDeque<Item>,
+    /// How many answers it has not taken, those under way among them.
+    unread: u64,
     /// The task that waits for something to take.
     task: Option<u32>,
     ended: bool,
@@ -161,6 +163,7 @@ impl Inner {
             opened,
             conn,
             inbox: VecDeque::new(),
+            unread: 0,
             task: None,
             ended: false,
         });
@@ -234,6 +237,10 @@ impl Inner {
             false => self.conns.is_open(conn),
         };
         if is_open {
+            let state = self.stream(stream);
+            state.unread += 1;
+            let unread = state.unread;
+            self.resources.unread = self.resources.unread.max(unread);
             let at = self.reaches_client(conn);
             let due = Due::StreamAnswer {
                 stream,
@@ -261,7 +268,11 @@ impl Inner {
     fn take_heard(&mut self, stream: u64) -> Option<Result<Ret, WhyEnded>> {
         let number = stream & !STREAM;
         let client = self.record_of(stream).client;
-        let why = match self.stream(stream).inbox.pop_front()? {
+        let item = self.stream(stream).inbox.pop_front()?;
+        if let Item::Answer(..) = item {
+            self.stream(stream).unread -= 1;
+        }
+        let why = match item {
             Item::Answer(result, cause) => match *result {
                 Ok(message) => {
                     let heard = Heard {

@@ -1,9 +1,10 @@
 //! `squall bugs measure`: after how many runs each planted bug is found.
 
 use super::super::console::Console;
-use super::super::hunt::{Hunt, Prey};
+use super::super::hunt::{Found, Hunt, Prey};
 use super::super::run::{bug, jobs, planted};
 use super::super::{Complaint, Format};
+use super::record::{self, Record};
 use crate::hunts;
 use crate::sweep::{Runner, Stop};
 use serde::Serialize;
@@ -11,7 +12,6 @@ use squall_api::Bug;
 use squall_ci::Exit;
 use squall_reports::{Column, table};
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::path::PathBuf;
 
 /// First seeds of two starts are so far apart.
@@ -35,25 +35,27 @@ pub(in super::super) struct MeasureArgs {
     #[arg(long, short, value_name = "N", default_value_t = 0)]
     jobs: usize,
 
-    /// Write the table as Markdown, too, in place of what the file held
-    #[arg(long, value_name = "FILE")]
+    /// Write the track record, too; what it says of other bugs stays
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = record::FILE)]
     write: Option<PathBuf>,
 }
 
 /// How fast one bug was found.
 #[derive(Debug, Serialize)]
-struct Measured {
-    bug: &'static str,
-    id: &'static str,
-    scenarios: &'static [&'static str],
+pub(super) struct Measured {
+    pub(super) bug: &'static str,
+    pub(super) id: &'static str,
+    pub(super) scenarios: &'static [&'static str],
     /// The checks that found it.
-    checks: Vec<String>,
-    starts: u64,
-    found: u64,
+    pub(super) checks: Vec<String>,
+    /// The check that found it each time, and each time alone.
+    pub(super) only: Option<String>,
+    pub(super) starts: u64,
+    pub(super) found: u64,
     /// Of the starts; those that found nothing count as longer than any other.
     /// `None` if that is the median.
-    median_runs: Option<u64>,
-    most_runs: u64,
+    pub(super) median_runs: Option<u64>,
+    pub(super) most_runs: u64,
 }
 
 pub(super) fn measure(
@@ -110,7 +112,11 @@ pub(super) fn measure(
         }
     }
     if let Some(file) = &args.write {
-        std::fs::write(file, markdown(args, &all))
+        // What it says of other bugs stays.
+        let known = std::fs::read_to_string(file).unwrap_or_default();
+        let mut record = Record::read(&known);
+        record.take(&all);
+        std::fs::write(file, record.markdown())
             .map_err(|e| Complaint::usage(format!("{} cannot be written: {e}", file.display())))?;
     }
     Ok(match all.iter().all(|m| m.found == m.starts) {
@@ -120,8 +126,11 @@ pub(super) fn measure(
 }
 
 fn sum_up(bug: Bug, prey: &[Prey]) -> Measured {
-    let found: Vec<&(String, u64, String)> = prey.iter().filter_map(|p| p.found.as_ref()).collect();
-    let checks: BTreeSet<String> = found.iter().map(|(_, _, check)| check.clone()).collect();
+    let found: Vec<&Found> = prey.iter().filter_map(|p| p.found.as_ref()).collect();
+    let checks: BTreeSet<String> = found.iter().map(|found| found.check.clone()).collect();
+    let alone = found.iter().all(|found| found.alone);
+    let only = checks.first().filter(|_| alone && checks.len() == 1);
+    let only = only.cloned();
     let mut runs: Vec<Option<u64>> = (prey.iter())
         .map(|p| p.found.as_ref().map(|_| p.runs))
         .collect();
@@ -132,6 +141,7 @@ fn sum_up(bug: Bug, prey: &[Prey]) -> Measured {
         id: bug.id(),
         scenarios: hunts::scenarios(bug),
         checks: checks.into_iter().collect(),
+        only,
         starts: prey.len() as u64,
         found: found.len() as u64,
         median_runs: runs.get((prey.len() - 1) / 2).copied().flatten(),
@@ -139,7 +149,7 @@ fn sum_up(bug: Bug, prey: &[Prey]) -> Measured {
     }
 }
 
-fn runs(measured: &Measured) -> String {
+pub(super) fn runs(measured: &Measured) -> String {
     measured
         .median_runs
         .map_or_else(|| "never".into(), |runs| runs.to_string())
@@ -156,48 +166,6 @@ fn human(m: &Measured) -> Vec<String> {
     ]
 }
 
-fn markdown(args: &MeasureArgs, all: &[Measured]) -> String {
-    let mut out = String::new();
-    let starts = args.starts;
-    let found = all.iter().filter(|m| m.found == m.starts).count();
-    let _ = write!(
-        out,
-        "# Track record\n\nHow many runs it takes to find each planted bug, written by `squall bugs measure --write`. Each was\n\
-         looked for from {starts} first seeds, at most {} seeds each time; the median counts a start that found\n\
-         nothing as longer than any other. {found} of {} bugs were found from every start.\n\n\
-         | bug | id | scenario | runs, median | most | found | by |\n|---|---|---|---:|---:|---:|---|\n",
-        args.seeds,
-        all.len()
-    );
-    for m in all {
-        let _ = writeln!(
-            out,
-            "| {} | {} | {} | {} | {} | {} of {} | {} |",
-            m.bug,
-            m.id,
-            m.scenarios.join(", "),
-            runs(m),
-            m.most_runs,
-            m.found,
-            m.starts,
-            m.checks.join(", ")
-        );
-    }
-    let unhunted: Vec<Bug> = (Bug::ALL.iter().copied())
-        .filter(|bug| hunts::scenarios(*bug).is_empty())
-        .collect();
-    if !unhunted.is_empty() {
-        out.push_str(
-            "\nNo scenario is known to find these; schedules and golden tests of the store's own crates do, or\n\
-             `scenarios/src/hunts.rs` says why nothing does:\n\n",
-        );
-        for bug in unhunted {
-            let _ = writeln!(out, "* {} ({}): {}", bug.name(), bug.id(), bug.about());
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -205,7 +173,12 @@ mod tests {
     fn prey(runs: u64, found: bool) -> Prey {
         Prey {
             runs,
-            found: found.then(|| ("one".into(), runs, "linearizable".into())),
+            found: found.then(|| Found {
+                scenario: "one".into(),
+                seed: runs,
+                check: "linearizable".into(),
+                alone: runs < 9,
+            }),
         }
     }
 
@@ -225,5 +198,15 @@ mod tests {
             median(&[prey(5, false), prey(5, false), prey(2, true)]),
             None
         );
+    }
+
+    #[test]
+    fn a_check_finds_a_bug_alone_if_no_run_shows_it_otherwise() {
+        let only = |prey: &[Prey]| sum_up(Bug::ForgetVote, prey).only;
+        let linearizable = Some("linearizable".to_owned());
+        assert_eq!(only(&[prey(3, true), prey(4, true)]), linearizable);
+        assert_eq!(only(&[prey(3, true), prey(4, false)]), linearizable);
+        assert_eq!(only(&[prey(3, true), prey(9, true)]), None);
+        assert_eq!(only(&[prey(3, false)]), None);
     }
 }

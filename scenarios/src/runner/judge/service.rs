@@ -145,7 +145,7 @@ pub(super) fn progress(
         from: ending.load_begin,
         until: ending.load_end,
     };
-    progress::check(history, events, &ending.conditions, &done, terms)
+    progress::check(history, events, &ending.seen.conditions, &done, terms)
 }
 
 /// Whoever watched was told of everything once the cluster was whole.
