@@ -23,4 +23,5 @@ pub mod replicas;
 mod rules;
 mod search;
 mod store;
+pub mod versions;
 pub mod watch;

@@ -278,7 +278,10 @@ impl Invariants {
             View::Applied(view) => self.applied(t, node, view, "applied", &mut found),
             View::Installed(view) => self.applied(t, node, view, "installed", &mut found),
             View::Opened(view) => self.applied(t, node, view, "opened with", &mut found),
-            View::Proposed { .. } | View::LeaseEnded { .. } => {}
+            View::Proposed { .. }
+            | View::LeaseEnded { .. }
+            | View::Versions(_)
+            | View::Gated { .. } => {}
         }
         self.keep(found)
     }

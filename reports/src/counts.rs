@@ -77,7 +77,7 @@ pub(crate) fn counts(out: &mut String, totals: &Totals, width: usize) {
             match stops {
                 0 => String::new(),
                 stops => format!(
-                    "; members stopped {} because their disks failed them",
+                    "; members stopped {} for a reason that a fault gave them",
                     plural(stops, "time")
                 ),
             },

@@ -15,6 +15,8 @@ mod reporter;
 mod run;
 mod select;
 mod settings;
+mod snapshot;
+mod wal;
 
 pub use console::Console;
 
@@ -120,6 +122,10 @@ enum Command {
     List(list::ListArgs),
     /// Check scenario files without running them
     Lint(lint::LintArgs),
+    /// Look at a member's log
+    Wal(wal::WalArgs),
+    /// Look at backups of the store, and restore them
+    Snapshot(snapshot::SnapshotArgs),
     /// Planted bugs: known mistakes that prove that bugs are found
     Bugs(bugs::BugsArgs),
 }
@@ -248,6 +254,8 @@ pub fn go(
         Some(Command::Check(args)) => check::check(&args, format, console),
         Some(Command::List(args)) => list::list(&args, format, runner, console, stop),
         Some(Command::Lint(args)) => lint::lint(&args, format, console),
+        Some(Command::Wal(args)) => wal::wal(&args, format, console),
+        Some(Command::Snapshot(args)) => snapshot::snapshot(&args, format, console),
         Some(Command::Bugs(args)) => bugs::bugs(&args, format, runner, console, stop),
     };
     result.unwrap_or_else(|complaint| {

@@ -17,6 +17,7 @@ mod scenario;
 mod selector;
 mod units;
 mod validate;
+mod version;
 mod write;
 
 pub use diagnostic::Diagnostic;

@@ -144,6 +144,9 @@ pub const fn scenarios(bug: Bug) -> &'static [&'static str] {
         // No scenario has shown their harm; the store's own tests do
         // (core/store/src/tests/planted_auth.rs). A password in the log changes no answer.
         Bug::PasswordInLog | Bug::StaleAuthRevision => &[],
+        Bug::DowngradeAnywhere => &["downgrade"],
+        Bug::RaiseWithOldMembers | Bug::SkipUnknownEntries => &["rolling-upgrade"],
+        Bug::RunAnyVersion => &["refused-upgrade"],
         Bug::ForgetVote | Bug::TakeAnyReadAnswer => &["election-storm"],
         Bug::LeaseOutlivesBound => &["read-leases"],
         Bug::SnapshotAheadOfIndex => &["lagging-follower-snapshot"],

@@ -125,8 +125,7 @@ impl FaultKey {
 impl Plan {
     /// Draws everything that `scenario` leaves to the seed.
     pub fn draw(scenario: &Scenario, seed: u64) -> Plan {
-        let clocks =
-            (1..=scenario.cluster.all_nodes()).map(|node| draw_clock(scenario, seed, node));
+        let clocks = (1..=scenario.all_nodes()).map(|node| draw_clock(scenario, seed, node));
         let mut faults: Vec<_> = scenario
             .faults
             .iter()
@@ -198,6 +197,9 @@ impl PlannedFault {
                 again_at: again_at.map(|at| at.min),
             },
             FaultAction::Wipe { .. } => Action::Wipe { nodes },
+            FaultAction::Replace { .. } => Action::Replace { nodes },
+            FaultAction::Upgrade { to, .. } => Action::Upgrade { nodes, to: *to },
+            FaultAction::Downgrade { to, .. } => Action::Downgrade { nodes, to: *to },
             FaultAction::ClockSkew {
                 wall_step,
                 drift_ppm,
@@ -308,6 +310,9 @@ fn draw_action(action: &FaultAction, key: FaultKey) -> FaultAction {
         | FaultAction::Stop { .. }
         | FaultAction::Crash { again_at: None, .. }
         | FaultAction::Wipe { .. }
+        | FaultAction::Replace { .. }
+        | FaultAction::Upgrade { .. }
+        | FaultAction::Downgrade { .. }
         | FaultAction::ClockSkew { .. }
         | FaultAction::ClockFreeze { .. } => {}
     }

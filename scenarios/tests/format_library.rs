@@ -42,7 +42,7 @@ fn every_scenario_is_sound_and_carries_its_file_name() {
             scenario.about.split_whitespace().count() > 10,
             "{name} says too little"
         );
-        for id in 1..=scenario.cluster.all_nodes() {
+        for id in 1..=scenario.all_nodes() {
             scenario.cluster.member(1, id).validate().unwrap();
         }
     }
@@ -53,8 +53,8 @@ fn every_scenario_asks_for_enough_to_judge() {
     // These have a load of their own: two are made anew for each operation of their
     // disks, one is about a single disk, one reads a few keys under leases, two
     // take their time over what is cut or far away, three are about watches, and
-    // four wait for leases to end; where permissions change, much is refused.
-    const OWN_LOAD: [&str; 14] = [
+    // six wait for leases to end; where permissions change, much is refused.
+    const OWN_LOAD: [&str; 16] = [
         "crash-points",
         "crash-points-of-changes",
         "elections-and-crashes",
@@ -66,6 +66,8 @@ fn every_scenario_asks_for_enough_to_judge() {
         "partial-partition",
         "permissions-in-flight",
         "read-leases",
+        "rolling-upgrade",
+        "downgrade",
         "watches-and-compaction",
         "watches-under-faults",
         "wide-area",
@@ -104,7 +106,7 @@ fn every_seed_draws_a_plan_that_ends_within_the_run() {
         for seed in 0..50 {
             let plan = Plan::draw(&scenario, seed);
             assert_eq!(plan, Plan::draw(&scenario, seed));
-            assert_eq!(plan.clocks.len() as u64, scenario.cluster.all_nodes());
+            assert_eq!(plan.clocks.len() as u64, scenario.all_nodes());
             assert_eq!(plan.faults.is_empty(), *name == "healthy");
             for fault in &plan.faults {
                 let Some(at) = fault.at.time() else { continue };

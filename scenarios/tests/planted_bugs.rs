@@ -50,6 +50,7 @@ const CONSEQUENCES: &[&str] = &[
     "liveness",
     "liveness.progress",
     "monotonic",
+    "versions",
     "members",
     "watch.atomic",
     "watch.bookmarkable",
@@ -147,6 +148,7 @@ hunts! {
     count_within_limit CountWithinLimit;
     cut_one_too_many CutOneTooMany;
     defragment_drops_batch DefragmentDropsBatch;
+    downgrade_anywhere DowngradeAnywhere;
     drop_delete_at_compaction DropDeleteAtCompaction;
     early_conf_change EarlyConfChange;
     empty_delete_takes_revision EmptyDeleteTakesRevision;
@@ -192,6 +194,7 @@ hunts! {
     prev_kv_is_new PrevKvIsNew;
     progress_while_behind ProgressWhileBehind;
     put_on_unknown_lease PutOnUnknownLease;
+    raise_with_old_members RaiseWithOldMembers;
     read_before_applied ReadBeforeApplied;
     read_before_first_commit ReadBeforeFirstCommit;
     read_last_commit ReadLastCommit;
@@ -206,8 +209,10 @@ hunts! {
     revision_from_keys RevisionFromKeys;
     revoke_in_steps RevokeInSteps;
     revoke_when_deposed RevokeWhenDeposed;
+    run_any_version RunAnyVersion;
     short_lease ShortLease;
     skip_compacted_events SkipCompactedEvents;
+    skip_unknown_entries SkipUnknownEntries;
     snapshot_ahead_of_index SnapshotAheadOfIndex;
     snapshot_forgets_learners SnapshotForgetsLearners;
     sort_within_limit SortWithinLimit;

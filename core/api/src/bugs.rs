@@ -82,6 +82,8 @@ bugs! {
         "a damaged record in the middle of the log is cut off, as if it were a torn tail";
     DefragmentDropsBatch C10 "defragment-drops-batch"
         "defragmenting drops what was applied and not committed to the database yet";
+    DowngradeAnywhere N05 "downgrade-anywhere"
+        "the cluster can be downgraded by any number of minor versions";
     DropDeleteAtCompaction V04 "drop-delete-at-compaction"
         "a watch from the compacted revision on is not told of what was deleted at it";
     EarlyConfChange M01 "early-conf-change"
@@ -194,6 +196,8 @@ bugs! {
         "progress is confirmed while a watcher of the stream lags";
     PutOnUnknownLease L16 "put-on-unknown-lease"
         "a put with a lease that does not exist succeeds";
+    RaiseWithOldMembers C12 "raise-with-old-members"
+        "the cluster's version rises with its first member";
     ReadBeforeApplied R20 "read-before-applied"
         "a read is served before the state machine has come to its index";
     ReadBeforeFirstCommit R17 "read-before-first-commit"
@@ -230,10 +234,14 @@ bugs! {
         "the keys of a lease are deleted one revision after the other";
     RevokeWhenDeposed L02 "revoke-when-deposed"
         "a leader that was deposed goes on letting leases expire";
+    RunAnyVersion N04 "run-any-version"
+        "a member starts whatever the version of its data is";
     ShortLease L15 "short-lease"
         "leases are granted for less than the shortest TTL";
     SkipCompactedEvents V03 "skip-compacted-events"
         "a watcher that compaction overtook goes on behind the gap";
+    SkipUnknownEntries K35 "skip-unknown-entries"
+        "the leader does what older members do not understand, and these skip it in silence";
     SnapshotAheadOfIndex S01 "snapshot-ahead-of-index"
         "a snapshot holds more than the index that it claims";
     SnapshotForgetsLearners R25 "snapshot-forgets-learners"

@@ -1,6 +1,6 @@
 //! What a member is told when it opens.
 
-use crate::{Bugs, Disk, MAX_FRAME_LEN};
+use crate::{AuthToken, Bugs, Disk, MAX_FRAME_LEN, Version};
 use rand_chacha::ChaCha8Rng;
 use std::sync::Arc;
 
@@ -14,6 +14,11 @@ pub struct Config {
     /// The voters at the cluster's birth, this member among them; none if it
     /// joins the cluster later, and learns from its leader who they are.
     pub voters: Vec<u64>,
+    /// The release that the member runs as: what it understands, does and says.
+    pub version: Version,
+    /// The cluster's version at its birth. As `voters`, it is the same at all
+    /// members that the cluster begins with, and read at birth only.
+    pub birth_version: Version,
     /// The shortest election timeout; each one is drawn from `[t, 2t)`.
     pub election_timeout: u64,
     /// How often a leader sends heartbeats.
@@ -49,6 +54,8 @@ pub struct Config {
     /// How often the leader has noted, by an entry, what is left of a lease that
     /// lives longer: a new leader gives a lease no more than that again.
     pub lease_checkpoint_interval: u64,
+    /// What kind of token a login gives; the same at all members.
+    pub auth_token: AuthToken,
     /// A simple token is good for this long after its last use at a member.
     pub auth_token_ttl: u64,
     /// The work of hashing a password doubles with each step of it, as etcd's
@@ -92,6 +99,8 @@ impl Config {
             cluster,
             id,
             voters,
+            version: Version::CURRENT,
+            birth_version: Version::CURRENT.minor_only(),
             election_timeout: 1_000_000_000,
             heartbeat: 100_000_000,
             pre_vote: true,
@@ -107,6 +116,7 @@ impl Config {
             backend_commit_entries: 10_000,
             backend_cache_bytes: 1 << 20,
             lease_checkpoint_interval: 300_000_000_000,
+            auth_token: AuthToken::Simple,
             auth_token_ttl: 300_000_000_000,
             bcrypt_cost: 10,
             max_txn_ops: 128,
@@ -138,6 +148,15 @@ impl Config {
                 "member {} is not among the voters {:?}",
                 self.id, self.voters
             )));
+        }
+        for version in [self.version, self.birth_version] {
+            if !version.is_supported() {
+                return Err(ConfigError(format!(
+                    "this build cannot run as {version}: it can as {} to {}",
+                    Version::OLDEST.short(),
+                    Version::NEWEST.short()
+                )));
+            }
         }
         if self.heartbeat == 0 || self.election_timeout < 5 * self.heartbeat {
             return Err(ConfigError(format!(

@@ -12,6 +12,7 @@
 //!   every world, simulated or real;
 //! * [`Bugs`]: the planted bugs that prove a testbed finds bugs.
 
+mod auth_token;
 mod bugs;
 mod config;
 mod disk;
@@ -22,8 +23,10 @@ mod machine;
 mod request;
 mod services;
 mod status;
+mod version;
 mod view;
 
+pub use auth_token::{AuthToken, AuthTokenError, Jwt, JwtMethod};
 pub use bugs::{Bug, Bugs};
 pub use config::{AutoCompaction, Config, ConfigError, Env};
 pub use disk::{Disk, File, NoStamp, Open, Stamp, SyncId};
@@ -40,7 +43,8 @@ pub use services::{
     MaintenanceResponse,
 };
 pub use status::{Code, Status};
-pub use view::{ApplyView, EntryId, LogChange, MembersView, RaftView, Role, View};
+pub use version::{Version, VersionError};
+pub use view::{ApplyView, EntryId, LogChange, MembersView, RaftView, Role, VersionsView, View};
 
 /// etcd's messages, generated from `proto/`.
 #[expect(missing_docs, reason = "generated; etcd documents its messages")]

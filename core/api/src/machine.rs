@@ -265,6 +265,10 @@ pub enum Fatal {
     /// Its data contradicts itself; the text says what, where, and what to do.
     #[error("data is corrupt: {0}")]
     Corrupt(String),
+    /// The cluster's version is none that it can run with; the text says what to
+    /// do.
+    #[error("{0}")]
+    Version(String),
 }
 
 /// Why a member could not open.
@@ -279,6 +283,10 @@ pub enum OpenError {
     /// Its data contradicts itself; the text says what, where, and what to do.
     #[error("data is corrupt: {0}")]
     Corrupt(String),
+    /// The data is of a version that it cannot run with; the text says what to
+    /// do.
+    #[error("{0}")]
+    Version(String),
     /// The data belongs to another member or cluster.
     #[error("data belongs to member {found_member} of cluster {found_cluster}, not to member {} of cluster {}", .expected.id, .expected.cluster)]
     Identity {

@@ -1,7 +1,8 @@
 //! What a member shows of itself to whoever checks its invariants from
 //! outside. Views carry no obligation: a host may drop them all.
 
-use std::collections::BTreeSet;
+use crate::Version;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A Raft role, named as in the paper.
@@ -133,6 +134,21 @@ pub struct ApplyView {
     pub state: u64,
 }
 
+/// The versions that a member knows of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionsView {
+    /// As of this entry.
+    pub index: u64,
+    /// The release that the member itself runs as.
+    pub own: Version,
+    /// The cluster's version; none if the member has not learned it.
+    pub cluster: Option<Version>,
+    /// To which version the cluster is being downgraded, if it is.
+    pub downgrade: Option<Version>,
+    /// What each member has announced. Who has announced nothing is left out.
+    pub members: BTreeMap<u64, Version>,
+}
+
 /// Something a member shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum View {
@@ -160,4 +176,14 @@ pub enum View {
     Installed(ApplyView),
     /// The member opened with this much already applied and durable.
     Opened(ApplyView),
+    /// What it knows of versions changed, or it has just opened.
+    Versions(Arc<VersionsView>),
+    /// It applied an entry that members before version `since` do not
+    /// understand.
+    Gated {
+        /// The entry's index.
+        index: u64,
+        /// The first version whose members understand it.
+        since: Version,
+    },
 }

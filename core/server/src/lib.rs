@@ -7,15 +7,18 @@
 //!
 //! * [`FileDisk`]: [`squall_api::Disk`] on a data directory;
 //! * peer connections: frames over TCP, lossy by design, never blocking;
-//! * [`Client`]: calls from within the process.
+//! * [`Client`]: calls from within the process;
+//! * [`LogFiles`]: a log to be looked at, and not touched.
 
 mod client;
 mod disk;
 mod host;
+mod log_files;
 mod node;
 mod peer;
 
 pub use client::Client;
 pub use disk::FileDisk;
+pub use log_files::LogFiles;
 pub use node::{Ended, Node, Settings, StartError};
 pub use peer::Log;

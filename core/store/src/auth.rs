@@ -8,23 +8,24 @@
 //! when they are served.
 
 mod intervals;
+mod jwt;
 mod manage;
 mod password;
 mod permit;
 mod tokens;
 
 pub(crate) use password::hash as hash_password;
-pub(crate) use tokens::index as token_index;
 
 use crate::error::Refusal;
 use crate::rows::Rows;
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use intervals::Intervals;
+use jwt::Claims;
 use prost::Message as _;
 use squall_api::pb::RequestHeader;
 use squall_api::pb::authpb::permission::Type;
 use squall_api::pb::authpb::{Permission, Role, User};
-use squall_api::{Bug, Bugs, Fatal};
+use squall_api::{AuthToken, Bug, Bugs, Config, Fatal, Jwt, Now};
 use std::collections::BTreeMap;
 use tokens::Tokens;
 
@@ -98,13 +99,14 @@ pub(crate) struct Auth {
     /// Of every user, from its roles.
     granted: BTreeMap<String, Granted>,
     tokens: Tokens,
+    /// How tokens are signed, if they are.
+    jwt: Option<Jwt>,
     bugs: Bugs,
 }
 
 impl Auth {
-    /// The users and roles in `rows`. A token lives for `token_ttl` nanoseconds
-    /// after its last use.
-    pub(crate) fn load(rows: &Rows, token_ttl: u64, bugs: Bugs) -> Result<Auth, Fatal> {
+    /// The users and roles in `rows`.
+    pub(crate) fn load(rows: &Rows, cfg: &Config, bugs: Bugs) -> Result<Auth, Fatal> {
         let mut auth = Auth {
             enabled: false,
             revision: 1,
@@ -112,7 +114,11 @@ impl Auth {
             users: BTreeMap::new(),
             roles: BTreeMap::new(),
             granted: BTreeMap::new(),
-            tokens: Tokens::new(token_ttl),
+            tokens: Tokens::new(cfg.auth_token_ttl),
+            jwt: match &cfg.auth_token {
+                AuthToken::Simple => None,
+                AuthToken::Jwt(jwt) => Some(jwt.clone()),
+            },
             bugs,
         };
         auth.load_rows(rows)?;
@@ -193,15 +199,23 @@ impl Auth {
         (self.enabled, self.revision)
     }
 
-    /// Who calls with this token at monotonic time `now`: nobody without one,
-    /// and nobody while it does not matter.
-    pub(crate) fn identify(&self, now: u64, token: &str) -> Result<Option<Caller>, Refusal> {
+    /// Who calls with this token: nobody without one, and nobody while it does
+    /// not matter.
+    pub(crate) fn identify(&self, now: Now, token: &str) -> Result<Option<Caller>, Refusal> {
         if !self.enabled || token.is_empty() {
             return Ok(None);
         }
+        if let Some(jwt) = &self.jwt {
+            let claims = jwt::verify(jwt, token, now.wall).ok_or(Refusal::InvalidAuthToken)?;
+            return Ok(Some(Caller {
+                user: claims.user,
+                // Whoever signs may lie about the future, and gains nothing.
+                revision: claims.revision.min(self.revision),
+            }));
+        }
         let user = self
             .tokens
-            .user(now, token, self.bugs.has(Bug::AcceptExpiredTokens));
+            .user(now.mono, token, self.bugs.has(Bug::AcceptExpiredTokens));
         let user = user.ok_or(Refusal::InvalidAuthToken)?.to_owned();
         let revision = self.revision;
         Ok(Some(Caller { user, revision }))
@@ -212,9 +226,26 @@ impl Auth {
         self.tokens.used(now, token);
     }
 
-    /// Makes `user`, who has shown its password, known as `token`.
-    pub(crate) fn assign(&mut self, now: u64, user: &str, token: String) {
-        self.tokens.assign(now, user, token);
+    /// The token by which `user`, who has shown its password, is known from now
+    /// on. `simple` is what it is if tokens are not signed.
+    pub(crate) fn assign(&mut self, now: Now, user: &str, simple: String) -> String {
+        if let Some(jwt) = &self.jwt {
+            let claims = Claims {
+                user: user.to_owned(),
+                revision: self.revision,
+            };
+            return jwt::sign(jwt, &claims, now.wall);
+        }
+        self.tokens.assign(now.mono, user, simple.clone());
+        simple
+    }
+
+    /// Whether an entry can bring a token, so that a member may not know it yet.
+    pub(crate) fn comes_with_the_log(&self, token: &str) -> Option<u64> {
+        match self.jwt {
+            Some(_) => None,
+            None => tokens::index(token),
+        }
     }
 
     /// Whether `name` may log in with `password`: the auth revision at which it

@@ -17,6 +17,7 @@ mod row;
 
 use crate::backup::Changes;
 use crate::meta::Meta;
+use crate::versions::Versions;
 use bytes::Bytes;
 use file::{PATH, Storage};
 use guard::guarded;
@@ -55,6 +56,7 @@ pub(crate) fn open_error(fatal: Fatal) -> OpenError {
     match fatal {
         Fatal::Disk(e) => OpenError::Disk(e),
         Fatal::Corrupt(why) => OpenError::Corrupt(why),
+        Fatal::Version(why) => OpenError::Version(why),
         Fatal::Stopped | Fatal::Removed => unreachable!("reading a backend says {fatal}"),
     }
 }
@@ -88,10 +90,11 @@ impl Backend {
             Ok(file) => file,
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 let meta = Meta::birth(cfg.cluster, cfg.id, &cfg.voters);
-                let none = std::iter::empty();
+                let rows = Versions::birth(cfg);
+                let rows = rows.iter().map(|(key, value)| Write::Row(key, value));
                 let backend = match env.bugs.has(Bug::CreateBackendInPlace) {
-                    true => opening.build_in_place(&meta),
-                    false => opening.build(none, &meta),
+                    true => opening.build_in_place(rows, &meta),
+                    false => opening.build(rows, &meta),
                 };
                 return Ok((backend.map_err(open_error)?, meta));
             }
@@ -358,10 +361,14 @@ impl Opening<'_> {
     }
 
     /// A planted bug: the file has its name from the start.
-    fn build_in_place(&self, meta: &Meta) -> Result<Backend, Fatal> {
+    fn build_in_place<'r>(
+        &self,
+        writes: impl Iterator<Item = Write<'r>>,
+        meta: &Meta,
+    ) -> Result<Backend, Fatal> {
         let storage = Storage::new(self.disk.open(Path::new(PATH), Open::New)?);
         let db = self.database(&storage).map_err(fatal)?;
-        write(&db, self.bugs, std::iter::empty(), meta).map_err(fatal)?;
+        write(&db, self.bugs, writes, meta).map_err(fatal)?;
         let keys = read(&db).map_err(fatal)?;
         self.disk.sync_dir(Path::new("db"))?;
         Ok(self.opened(storage, db, keys))

@@ -8,14 +8,17 @@
 use crate::backend::Backend;
 use crate::meta::Meta;
 use crate::revision::RevisionKey;
+use crate::rows::Rows;
 use crate::snapshot::{Contents, read_dump};
+use crate::versions::{self, Versions};
 use crate::wal::{DIR as LOG_DIR, Wal};
 use crate::{alarms, membership::Membership};
 use bytes::Bytes;
 use raft_proto::eraftpb::HardState;
 use sha2::{Digest as _, Sha256};
-use squall_api::{Bug, Bugs, Config, ConfigError, Disk, EntryId, Fatal, OpenError};
+use squall_api::{Bug, Bugs, Config, ConfigError, Disk, EntryId, Fatal, OpenError, Version};
 use squall_raft::LogBase;
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -33,6 +36,8 @@ const RESTORED: LogBase = LogBase { index: 1, term: 1 };
 pub struct BackupStatus {
     /// The cluster that it was taken from.
     pub cluster: u64,
+    /// That cluster's version, if it knew it.
+    pub version: Option<Version>,
     /// The store's revision.
     pub revision: i64,
     /// The revision up to which history was compacted; -1 for never.
@@ -71,6 +76,9 @@ pub enum RestoreError {
     /// There is data already, which is never overwritten.
     #[error("data directory holds {0} already: name one that is empty, or does not exist")]
     Exists(String),
+    /// It is of a version that the new member cannot run with.
+    #[error("the backup is of another version: {0}")]
+    Version(String),
     /// The revision would not fit.
     #[error("revision {revision} raised by {by} is out of range")]
     Revision {
@@ -93,6 +101,7 @@ pub(crate) fn checksum(dump: &[u8]) -> Bytes {
 pub fn backup_status(backup: &[u8]) -> Result<BackupStatus, RestoreError> {
     let contents = verified(backup, Bugs::NONE)?;
     Ok(BackupStatus {
+        version: versions_of(&contents.rows)?.cluster(),
         cluster: contents.meta.cluster,
         revision: contents.meta.revision,
         compact_revision: contents.meta.compact_revision,
@@ -126,8 +135,16 @@ pub fn restore(
         mut rows,
         changes,
     } = verified(backup, options.bugs)?;
+    let versions = versions_of(&rows)?;
+    versions
+        .check_own(cfg.version)
+        .map_err(RestoreError::Version)?;
     // They name members of the old cluster.
-    rows.retain(|key, _| !key.starts_with(alarms::PREFIX));
+    rows.retain(|key, _| !key.starts_with(alarms::PREFIX) && !key.starts_with(versions::PREFIX));
+    rows.extend(Versions::birth(&Config {
+        birth_version: versions.cluster().unwrap_or(cfg.birth_version),
+        ..cfg.clone()
+    }));
     let out_of_range = RestoreError::Revision {
         revision: old.revision,
         by: options.bump_revision,
@@ -166,6 +183,11 @@ pub fn restore(
         Fatal::Disk(e) => RestoreError::Disk(e),
         other => RestoreError::Disk(io::Error::other(other.to_string())),
     })
+}
+
+fn versions_of(rows: &BTreeMap<Bytes, Bytes>) -> Result<Versions, RestoreError> {
+    let versions = Versions::load(&Rows::of(rows.clone()));
+    versions.map_err(|e| RestoreError::Damaged(e.to_string()))
 }
 
 fn verified(backup: &[u8], bugs: Bugs) -> Result<Contents, RestoreError> {

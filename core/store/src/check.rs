@@ -5,10 +5,13 @@ use crate::error::Refusal;
 use crate::index::Span;
 use crate::lease::MAX_TTL;
 use bytes::Bytes;
+use squall_api::pb::downgrade_request::DowngradeAction;
 use squall_api::pb::range_request::{SortOrder, SortTarget};
 use squall_api::pb::request_op;
-use squall_api::pb::{DeleteRangeRequest, PutRequest, RangeRequest, RequestOp, TxnRequest};
-use squall_api::{LeaseRequest, Request};
+use squall_api::pb::{
+    DeleteRangeRequest, DowngradeRequest, PutRequest, RangeRequest, RequestOp, TxnRequest,
+};
+use squall_api::{LeaseRequest, MaintenanceRequest, Request, Version};
 use std::collections::BTreeSet;
 
 /// Transactions nested deeper than this are refused as having too many
@@ -28,6 +31,7 @@ pub(crate) fn check(req: &Request, max_txn_ops: usize) -> Result<(), Refusal> {
             Touched::by(&txn.failure)?;
             Ok(())
         }
+        Request::Maintenance(MaintenanceRequest::Downgrade(req)) => check_downgrade(req),
         Request::Compact(_)
         | Request::HashKv(_)
         | Request::Status(_)
@@ -40,6 +44,17 @@ pub(crate) fn check(req: &Request, max_txn_ops: usize) -> Result<(), Refusal> {
         Request::Lease(_) | Request::Auth(_) => Ok(()),
         // What they are made of is checked when the member asks it of itself.
         Request::Lock(_) | Request::Election(_) => Ok(()),
+    }
+}
+
+fn check_downgrade(req: &DowngradeRequest) -> Result<(), Refusal> {
+    match DowngradeAction::try_from(req.action) {
+        Ok(DowngradeAction::Cancel) => Ok(()),
+        Ok(DowngradeAction::Validate | DowngradeAction::Enable) => {
+            let target = req.version.parse::<Version>();
+            target.map(|_| ()).map_err(|_| Refusal::NoVersion)
+        }
+        Err(_) => Err(Refusal::UnknownMethod),
     }
 }
 

@@ -35,7 +35,13 @@ pub(crate) enum Refusal {
     FutureRevision,
     InvalidSortOption,
     KeyNotFound,
+    BadDowngradeTarget,
     BadMemberChange,
+    DowngradeInProcess,
+    NoClusterVersion,
+    NoDowngrade,
+    NoVersion,
+    UnknownMethod,
     MemberExists,
     MemberNotFound,
     MemberNotLearner,
@@ -54,7 +60,6 @@ pub(crate) enum Refusal {
     TooManyOps,
     TooManyRequests,
     NotForLearner,
-    Unimplemented,
     ValueProvided,
 }
 
@@ -139,6 +144,27 @@ impl Refusal {
                 (Code::InvalidArgument, "etcdserver: invalid sort option")
             }
             Refusal::KeyNotFound => (Code::InvalidArgument, "etcdserver: key not found"),
+            Refusal::BadDowngradeTarget => (
+                Code::InvalidArgument,
+                "etcdserver: invalid downgrade target version",
+            ),
+            Refusal::DowngradeInProcess => (
+                Code::FailedPrecondition,
+                "etcdserver: cluster has a downgrade job in progress",
+            ),
+            Refusal::NoClusterVersion => (
+                Code::FailedPrecondition,
+                "etcdserver: cluster version not found during downgrade",
+            ),
+            Refusal::NoDowngrade => (
+                Code::FailedPrecondition,
+                "etcdserver: no inflight downgrade job",
+            ),
+            Refusal::NoVersion => (
+                Code::InvalidArgument,
+                "etcdserver: wrong downgrade target version format",
+            ),
+            Refusal::UnknownMethod => (Code::Unknown, "etcdserver: unknown method"),
             Refusal::BadMemberChange => (
                 Code::FailedPrecondition,
                 "etcdserver: re-configuration failed due to not enough started members",
@@ -177,7 +203,6 @@ impl Refusal {
                 Code::FailedPrecondition,
                 "etcdserver: rpc not supported for learner",
             ),
-            Refusal::Unimplemented => (Code::Unimplemented, "etcdserver: not implemented"),
             Refusal::ValueProvided => (Code::InvalidArgument, "etcdserver: value is provided"),
         };
         Status::new(code, message)

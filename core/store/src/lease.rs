@@ -36,6 +36,8 @@ pub(crate) struct Lessor {
     leading: Option<Leading>,
     /// How often the leader notes what is left of a lease, in nanoseconds.
     checkpoint_interval: u64,
+    /// Whether it does at all: the cluster may be too old for it.
+    checkpoints_allowed: bool,
     bugs: Bugs,
 }
 
@@ -108,6 +110,7 @@ impl Lessor {
             leases,
             leading: None,
             checkpoint_interval,
+            checkpoints_allowed: true,
             bugs,
         })
     }
@@ -182,6 +185,32 @@ impl Lessor {
         clock
             .unsettled
             .take_if(|last| proposal.wrapping_sub(*last) as i64 >= 0);
+    }
+
+    /// Allows checkpoints, or forbids them, as of an entry. Who knows no
+    /// checkpoints must not meet any: those that were made are forgotten then.
+    pub(crate) fn allow_checkpoints(&mut self, rows: &mut Rows, allowed: bool) {
+        self.checkpoints_allowed = allowed;
+        if allowed {
+            return;
+        }
+        let noted = self.leases.iter().filter(|(_, lease)| lease.remaining > 0);
+        for (id, lease) in noted.map(|(id, lease)| (*id, *lease)).collect::<Vec<_>>() {
+            self.write(
+                rows,
+                id,
+                Lease {
+                    remaining: 0,
+                    ..lease
+                },
+            );
+        }
+        if let Some(leading) = &mut self.leading {
+            for clock in leading.clocks.values_mut() {
+                // What is under way comes to nothing.
+                clock.unsettled = None;
+            }
+        }
     }
 
     /// The member leads in `term`, and has applied all that earlier leaders
@@ -264,15 +293,18 @@ impl Lessor {
 
     /// Whether checkpoints are due.
     pub(crate) fn is_checkpoint_due(&self, now: u64) -> bool {
-        let next = self.leading.as_ref().and_then(|l| l.checkpoints.first());
-        next.is_some_and(|(at, _)| *at <= now)
+        self.next_checkpoint().is_some_and(|at| at <= now)
     }
 
     /// When the next lease, or checkpoint, is due.
     pub(crate) fn deadline(&self) -> Option<u64> {
-        let checkpoint = self.leading.as_ref().and_then(|l| l.checkpoints.first());
-        let checkpoint = checkpoint.map(|(at, _)| *at);
-        [self.due_at(), checkpoint].into_iter().flatten().min()
+        let dues = [self.due_at(), self.next_checkpoint()];
+        dues.into_iter().flatten().min()
+    }
+
+    fn next_checkpoint(&self) -> Option<u64> {
+        let leading = self.leading.as_ref().filter(|_| self.checkpoints_allowed)?;
+        leading.checkpoints.first().map(|(at, _)| *at)
     }
 
     /// Takes the leases whose expiry has to be proposed now.

@@ -33,16 +33,17 @@ mod revision;
 mod rows;
 mod snapshot;
 mod txn;
+mod versions;
 mod waiting;
 mod wal;
 mod watch;
 
-pub use apply_lane::{ApplyLane, ETCD_VERSION};
+pub use apply_lane::ApplyLane;
 pub use backend::guard::in_guarded_call;
 pub use backup::{BackupStatus, RestoreError, RestoreOptions, backup_status, restore};
 pub use digest::entry_id;
 pub use raft_lane::RaftLane;
-pub use wal::dump_log;
+pub use wal::{check_log, dump_log};
 
 use squall_api::{Env, Now, OpenError};
 

@@ -44,6 +44,16 @@ impl Membership {
         self.members.values().cloned().collect()
     }
 
+    /// Whether `id` is a member now.
+    pub(crate) fn has(&self, id: u64) -> bool {
+        self.members.contains_key(&id)
+    }
+
+    /// All members' ids, ascending.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = u64> {
+        self.members.keys().copied()
+    }
+
     /// Whether `id` was a member once and is none any more.
     pub(crate) fn was_removed(&self, id: u64) -> bool {
         self.removed.contains(&id)

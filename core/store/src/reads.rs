@@ -15,6 +15,8 @@ pub(crate) enum Query {
     Auth(AuthRequest),
     /// Whether a password is right.
     Login(Login),
+    /// Whether the cluster may be downgraded to this version.
+    Downgrade(String),
 }
 
 /// A user that logs in.
@@ -161,7 +163,7 @@ mod tests {
         assert!(!reads.ask(1, 100, 8, |_| true));
         reads.confirm(7, 5);
         assert!(reads.ask(2, 100, 8, |_| true));
-        assert_eq!(served(&mut reads, 4), []);
+        assert_eq!(served(&mut reads, 4), [0; 0]);
         assert_eq!(served(&mut reads, 5), [1]);
         reads.confirm(8, 6);
         assert_eq!(served(&mut reads, 6), [2]);
@@ -178,7 +180,7 @@ mod tests {
         assert!(reads.ask(100, 100, 8, |_| true));
         // Read 2 came after ctx 7 was asked: index 5 may be too old for it.
         reads.confirm(7, 5);
-        assert_eq!(served(&mut reads, 5), []);
+        assert_eq!(served(&mut reads, 5), [0; 0]);
         reads.confirm(8, 6);
         assert_eq!(served(&mut reads, 6), [1, 2]);
     }

@@ -24,7 +24,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use dump::dump_log;
+pub use dump::{check_log, dump_log};
 pub(crate) use replay::Identity;
 pub(crate) use segment::DIR;
 

@@ -5,6 +5,7 @@ use super::{
     Latency, LinkConfig, Locks, Mix, Operator, Ratio, Sessions, SignedDuration, Size, Skew, Upkeep,
     WatchLoad, Workload,
 };
+use squall_api::Version;
 
 impl Default for ClusterConfig {
     /// Three members on a good local network, with etcd's timing.
@@ -12,6 +13,7 @@ impl Default for ClusterConfig {
         ClusterConfig {
             nodes: 3,
             spares: 0,
+            version: Version::CURRENT,
             election_timeout: Duration::from_ms(1000),
             heartbeat: Duration::from_ms(100),
             read_lease: Duration::from_ms(0),

@@ -23,6 +23,7 @@ pub use words::{ACTIONS, FAULT_FIELDS};
 pub(super) use write::fault as write;
 
 use super::{Between, Duration, Selector, SignedDuration};
+use squall_api::Version;
 use std::fmt;
 
 /// One fault, or one that comes again and again.
@@ -130,6 +131,26 @@ pub enum FaultAction {
         /// Whose process.
         node: Selector,
     },
+    /// The machine is gone: its member is removed, and a spare node joins under
+    /// a new id.
+    Replace {
+        /// Whose machine.
+        node: Selector,
+    },
+    /// The process is stopped, and started as a later release.
+    Upgrade {
+        /// Whose process.
+        node: Selector,
+        /// The release.
+        to: Version,
+    },
+    /// The process is stopped, and started as an earlier release.
+    Downgrade {
+        /// Whose process.
+        node: Selector,
+        /// The release.
+        to: Version,
+    },
     /// The clocks go wrong: the wall clock steps, both drift.
     ClockSkew {
         /// Whose clocks.
@@ -183,6 +204,9 @@ impl FaultAction {
             FaultAction::Stop { .. } => "stop",
             FaultAction::Crash { .. } => "crash",
             FaultAction::Wipe { .. } => "wipe",
+            FaultAction::Replace { .. } => "replace",
+            FaultAction::Upgrade { .. } => "upgrade",
+            FaultAction::Downgrade { .. } => "downgrade",
             FaultAction::ClockSkew { .. } => "clock_skew",
             FaultAction::ClockFreeze { .. } => "clock_freeze",
             FaultAction::ClockStep { .. } => "clock_step",
@@ -201,10 +225,14 @@ impl FaultAction {
 
     pub(super) fn lasting(&self) -> Lasting {
         match self {
-            FaultAction::Crash { .. } | FaultAction::Stop { .. } | FaultAction::Wipe { .. } => {
-                Lasting::RestartAfter
-            }
-            FaultAction::ClientReset { .. } | FaultAction::ClockStep { .. } => Lasting::Never,
+            FaultAction::Crash { .. }
+            | FaultAction::Stop { .. }
+            | FaultAction::Wipe { .. }
+            | FaultAction::Upgrade { .. }
+            | FaultAction::Downgrade { .. } => Lasting::RestartAfter,
+            FaultAction::ClientReset { .. }
+            | FaultAction::ClockStep { .. }
+            | FaultAction::Replace { .. } => Lasting::Never,
             FaultAction::Disk {
                 what: DiskSpec::BitRot { .. } | DiskSpec::LatentError { .. },
                 ..
@@ -234,6 +262,9 @@ impl fmt::Display for FaultAction {
             FaultAction::Stop { node } => write!(f, "stop {node}"),
             FaultAction::Crash { node, .. } => write!(f, "crash {node}"),
             FaultAction::Wipe { node } => write!(f, "wipe {node}"),
+            FaultAction::Replace { node } => write!(f, "replace {node}"),
+            FaultAction::Upgrade { node, to } => write!(f, "upgrade {node} to {}", to.short()),
+            FaultAction::Downgrade { node, to } => write!(f, "downgrade {node} to {}", to.short()),
             FaultAction::ClockSkew { node, .. } => write!(f, "skew {node}"),
             FaultAction::ClockFreeze { node } => write!(f, "freeze {node}"),
             FaultAction::ClockStep { node, .. } => write!(f, "step the clock of {node}"),

@@ -112,6 +112,7 @@ fn cluster(entry: Option<&Entry>) -> Result<ClusterConfig, Problem> {
     const KEYS: &[&str] = &[
         "nodes",
         "spares",
+        "version",
         "election_timeout",
         "heartbeat",
         "read_lease",
@@ -141,6 +142,7 @@ fn cluster(entry: Option<&Entry>) -> Result<ClusterConfig, Problem> {
     Ok(ClusterConfig {
         nodes: fields.or("nodes", default.nodes)?,
         spares: fields.or("spares", default.spares)?,
+        version: fields.or("version", default.version)?,
         election_timeout: fields.or("election_timeout", default.election_timeout)?,
         heartbeat: fields.or("heartbeat", default.heartbeat)?,
         read_lease: fields.or("read_lease", default.read_lease)?,
@@ -333,10 +335,12 @@ impl Read for Elections {
 
 impl Read for Operator {
     fn read(node: &Node) -> Result<Operator, Problem> {
-        let fields = Fields::open(node, "`workload.operator`", &["changes", "transfers"])?;
+        const KEYS: &[&str] = &["changes", "transfers", "downgrade_at"];
+        let fields = Fields::open(node, "`workload.operator`", KEYS)?;
         Ok(Operator {
             changes: fields.optional("changes")?,
             transfers: fields.optional("transfers")?,
+            downgrade_at: fields.optional("downgrade_at")?,
         })
     }
 }

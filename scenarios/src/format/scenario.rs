@@ -1,8 +1,8 @@
 //! What a scenario says, once it has been read: plain values, every default
 //! filled in.
 
-use super::{Between, Duration, Fault, Latency, Ratio, SignedDuration, Size};
-use squall_api::Config;
+use super::{Between, Duration, Fault, FaultAction, Latency, Ratio, SignedDuration, Size};
+use squall_api::{Config, Version};
 use squall_checkers::budget::Budget;
 
 /// The format that this build reads: the key `schema` of a scenario file.
@@ -37,6 +37,8 @@ pub struct ClusterConfig {
     /// How many more nodes there are, with ids from `nodes + 1` on, that are
     /// members when somebody adds them.
     pub spares: u64,
+    /// The release that members run as until they are upgraded.
+    pub version: Version,
     /// The shortest election timeout; each one is drawn from `[t, 2t)`.
     pub election_timeout: Duration,
     /// How often a leader sends heartbeats.
@@ -84,6 +86,8 @@ impl ClusterConfig {
     /// The settings of member `id` of a cluster known as `cluster`.
     pub fn member(&self, cluster: u64, id: u64) -> Config {
         Config {
+            version: self.version,
+            birth_version: self.version.minor_only(),
             election_timeout: self.election_timeout.ns(),
             heartbeat: self.heartbeat.ns(),
             read_lease: self.read_lease.ns(),
@@ -104,11 +108,6 @@ impl ClusterConfig {
             bcrypt_cost: 4,
             ..Config::new(cluster, id, self.first_voters(id))
         }
-    }
-
-    /// How many nodes there are, members or not.
-    pub fn all_nodes(&self) -> u64 {
-        self.nodes + self.spares
     }
 
     /// Whom node `id` takes for the voters when it is new: a spare one waits to
@@ -312,12 +311,16 @@ pub struct Operator {
     pub changes: Option<Between<Duration>>,
     /// The pause before each transfer of leadership.
     pub transfers: Option<Between<Duration>>,
+    /// When to begin to ask for a downgrade by one minor version.
+    pub downgrade_at: Option<Duration>,
 }
 
 impl Operator {
     /// How many clients it has.
     pub fn clients(&self) -> u32 {
-        2 * u32::from(self.changes.is_some()) + u32::from(self.transfers.is_some())
+        2 * u32::from(self.changes.is_some())
+            + u32::from(self.transfers.is_some())
+            + u32::from(self.downgrade_at.is_some())
     }
 }
 
@@ -446,6 +449,32 @@ impl CheckSpec {
             CheckSpec::ReplicasAgree,
             CheckSpec::Watch,
         ]
+    }
+}
+
+impl Scenario {
+    /// Whether its members run as different releases at times, or might.
+    pub fn is_about_versions(&self) -> bool {
+        let changes = |fault: &Fault| {
+            matches!(
+                fault.action,
+                FaultAction::Upgrade { .. } | FaultAction::Downgrade { .. }
+            )
+        };
+        self.workload.operator.downgrade_at.is_some() || self.faults.iter().any(changes)
+    }
+
+    /// How many nodes there are: those of members, spares, and one for each machine
+    /// that is replaced.
+    pub fn all_nodes(&self) -> u64 {
+        self.cluster.nodes + self.cluster.spares + u64::from(self.replacements())
+    }
+
+    /// How many machines are replaced at most.
+    pub fn replacements(&self) -> u32 {
+        let replaces = |fault: &&Fault| matches!(fault.action, FaultAction::Replace { .. });
+        let times = |fault: &Fault| fault.repeat.as_ref().map_or(1, |repeat| repeat.times);
+        self.faults.iter().filter(replaces).map(times).sum()
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::document::{Document, Problem, Step};
 use super::fields::unknown;
+use super::version::supported;
 use super::{After, Between, CheckSpec, Elections, Expect, Scenario, Selector, WatchLoad, fault};
 
 /// The most members that a cluster may have: raft groups are small, and
@@ -63,6 +64,10 @@ impl Checker<'_> {
                 message,
                 format!("expected 0 to {SPARES_MAX}"),
             );
+        }
+        if !cluster.version.is_supported() {
+            let message = format!("nothing here can run as {}", cluster.version.short());
+            self.wrong(&at("version"), message, supported());
         }
         let changes = self.scenario.workload.operator.changes;
         if (cluster.spares > 0) != changes.is_some() {
@@ -209,6 +214,7 @@ impl Checker<'_> {
             ("elections", workload.elections != Elections::default()),
             ("operator", workload.operator.clients() > 0),
             ("upkeep", workload.upkeep.clients() > 0),
+            ("replace", self.scenario.replacements() > 0),
         ] {
             if workload.auth.users > 0 && are_there {
                 self.wrong(

@@ -1,6 +1,7 @@
 //! From a [`Scenario`] back to a file: every default and label written out.
 
 use super::{After, CheckSpec, Expect, SCHEMA, Scenario, Selector, Size, Skew, Upkeep, fault};
+use squall_api::Version;
 use squall_checkers::budget::Budget;
 use std::fmt::{self, Write};
 
@@ -39,6 +40,9 @@ fn write_cluster(out: &mut String, scenario: &Scenario) -> fmt::Result {
     writeln!(out, "nodes = {}", cluster.nodes)?;
     if cluster.spares > 0 {
         writeln!(out, "spares = {}", cluster.spares)?;
+    }
+    if cluster.version != Version::CURRENT {
+        writeln!(out, "version = \"{}\"", cluster.version)?;
     }
     writeln!(out, "election_timeout = \"{}\"", cluster.election_timeout)?;
     writeln!(out, "heartbeat = \"{}\"", cluster.heartbeat)?;
@@ -142,9 +146,14 @@ fn write_workload(out: &mut String, scenario: &Scenario) -> fmt::Result {
         ("changes", operator.changes),
         ("transfers", operator.transfers),
     ];
-    let pauses: Vec<_> = (pauses.iter())
+    let mut pauses: Vec<_> = (pauses.iter())
         .filter_map(|(key, pause)| Some(format!("{key} = \"{}\"", pause.as_ref()?)))
         .collect();
+    pauses.extend(
+        operator
+            .downgrade_at
+            .map(|at| format!("downgrade_at = \"{at}\"")),
+    );
     if !pauses.is_empty() {
         writeln!(out, "operator = {{ {} }}", pauses.join(", "))?;
     }

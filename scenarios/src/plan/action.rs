@@ -5,6 +5,7 @@ use super::link::{Delay, LinkAction};
 use super::text::{About, Names, write_cut, write_links};
 use crate::format::{CrashDisk, FaultKind};
 use serde::{Deserialize, Serialize};
+use squall_api::Version;
 use std::fmt;
 
 /// Directed links, sorted.
@@ -102,6 +103,25 @@ pub enum Action {
         /// On these nodes.
         nodes: Vec<u64>,
     },
+    /// Machines were gone for good, and spares joined in their place.
+    Replace {
+        /// These nodes.
+        nodes: Vec<u64>,
+    },
+    /// Processes were stopped, to be started as a later release.
+    Upgrade {
+        /// On these nodes.
+        nodes: Vec<u64>,
+        /// Which.
+        to: Version,
+    },
+    /// Processes were stopped, to be started as an earlier release.
+    Downgrade {
+        /// On these nodes.
+        nodes: Vec<u64>,
+        /// Which.
+        to: Version,
+    },
     /// Clocks went wrong.
     ClockSkew {
         /// On these nodes.
@@ -145,6 +165,9 @@ impl Action {
             | Action::Stop { nodes }
             | Action::Crash { nodes, .. }
             | Action::Wipe { nodes }
+            | Action::Replace { nodes }
+            | Action::Upgrade { nodes, .. }
+            | Action::Downgrade { nodes, .. }
             | Action::ClockSkew { nodes, .. }
             | Action::ClockFreeze { nodes }
             | Action::ClockStep { nodes, .. } => nodes.clone(),
@@ -179,6 +202,9 @@ impl Action {
                 names.extend(again_at.map(|_| "crash again_at".into()));
             }
             Action::Wipe { .. } => names.push("wipe".into()),
+            Action::Replace { .. } => names.push("replace".into()),
+            Action::Upgrade { .. } => names.push("upgrade".into()),
+            Action::Downgrade { .. } => names.push("downgrade".into()),
             Action::ClockSkew { .. } => names.push("clock_skew".into()),
             Action::ClockFreeze { .. } => names.push("clock_freeze".into()),
             Action::ClockStep { .. } => names.push("clock_step".into()),
@@ -248,6 +274,13 @@ impl fmt::Display for Action {
                 }
             }
             Action::Wipe { nodes } => write!(f, "wipe {}", Names(nodes)),
+            Action::Replace { nodes } => write!(f, "replace {}", Names(nodes)),
+            Action::Upgrade { nodes, to } => {
+                write!(f, "upgrade {} to {}", Names(nodes), to.short())
+            }
+            Action::Downgrade { nodes, to } => {
+                write!(f, "downgrade {} to {}", Names(nodes), to.short())
+            }
             Action::ClockSkew {
                 nodes,
                 wall_step,

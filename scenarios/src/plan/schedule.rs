@@ -339,6 +339,15 @@ mod tests {
                 again_at: Some(7),
             },
             Action::Wipe { nodes: vec![1] },
+            Action::Replace { nodes: vec![1] },
+            Action::Upgrade {
+                nodes: vec![1],
+                to: squall_api::Version::NEWEST,
+            },
+            Action::Downgrade {
+                nodes: vec![1],
+                to: squall_api::Version::OLDEST,
+            },
             Action::ClockFreeze { nodes: vec![1] },
             Action::ClockStep {
                 nodes: vec![1],

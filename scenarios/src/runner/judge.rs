@@ -127,6 +127,10 @@ pub(super) fn judge(evidence: Evidence<'_>) -> Run {
         };
         checks.extend(auth::check(&history, &streams, &events, Some(&took), terms));
     }
+    let versions = observer.finish_versions(&history);
+    if scenario.is_about_versions() || matches!(versions.verdict, Verdict::Fail(_)) {
+        checks.push(versions);
+    }
     let (stops, own_end) = members(&events, &schedule.faults, suspension.as_ref());
     checks.push(own_end);
     checks.push(liveness(&value, stats.simulated_ns));
@@ -256,7 +260,11 @@ fn lease_terms(scenario: &Scenario) -> lease::Terms {
     lease::Terms {
         min_ttl: config.min_lease_ttl(),
         drift_ppm: drift_ppm(scenario),
-        checkpoint_interval: config.lease_checkpoint_interval,
+        // Where nothing is noted, a change of leader gives back all.
+        checkpoint_interval: match scenario.is_about_versions() {
+            true => u64::MAX / 2,
+            false => config.lease_checkpoint_interval,
+        },
         election_timeout: config.election_timeout,
         request_timeout: config.request_timeout,
     }

@@ -12,6 +12,7 @@ mod operator;
 mod oracle;
 mod people;
 mod probe;
+mod replace;
 mod setup;
 mod story;
 mod suspend;

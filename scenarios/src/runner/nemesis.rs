@@ -1,13 +1,18 @@
 //! The nemesis: makes each fault set in and end, and writes down what it did.
 
+use super::replace::Replacer;
 use super::watch::Watch;
 use crate::format::{ClientWay, CrashDisk, Damage, Region};
 use crate::plan::{Action, Cluster, DiskAction, Fired, Onset, PlannedFault};
+use squall_api::Version;
 use squall_record::FaultPhase;
 use squall_sim::world::World;
 use squall_sim::{Atlas, ClockFault, DiskFaultKind, PowerLoss, Streams};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// How often it is looked for members that refuse to run, in nanoseconds.
+const LOOK_EVERY: u64 = 50_000_000;
 
 /// Injects faults into a world.
 #[derive(Clone)]
@@ -15,6 +20,7 @@ pub(super) struct Nemesis {
     world: World,
     watch: Watch,
     atlas: Arc<Atlas>,
+    replacer: Replacer,
     state: Arc<Mutex<State>>,
 }
 
@@ -28,10 +34,18 @@ struct State {
     hits: BTreeMap<u32, u64>,
     /// Who led when it was last known.
     last_leader: Option<u64>,
+    /// As what members ran before they were started as another release.
+    ran_as: BTreeMap<u64, Version>,
 }
 
 impl Nemesis {
-    pub(super) fn new(world: World, watch: Watch, damage: Damage, seed: u64) -> Nemesis {
+    pub(super) fn new(
+        world: World,
+        watch: Watch,
+        damage: Damage,
+        replacer: Replacer,
+        seed: u64,
+    ) -> Nemesis {
         let members = world.nodes();
         let atlas = match damage {
             Damage::Minority => Atlas::new(members, &Streams::new(seed)),
@@ -41,6 +55,7 @@ impl Nemesis {
             world,
             watch,
             atlas: Arc::new(atlas),
+            replacer,
             state: Arc::default(),
         }
     }
@@ -125,6 +140,11 @@ impl Nemesis {
 
     /// Ends everything that has not ended, and starts whoever is down.
     pub(super) fn heal(&self) {
+        self.replacer.stop();
+        let ran_as = self.lock().ran_as.clone();
+        if !ran_as.is_empty() {
+            self.world.spawn(go_back(self.world.clone(), ran_as));
+        }
         let active: Vec<u32> = self
             .lock()
             .active
@@ -243,6 +263,23 @@ impl Nemesis {
                 self.watch.suspend(world.now(), &why);
                 nodes.iter().for_each(|node| world.wipe(*node));
             }
+            Action::Replace { nodes } => {
+                for &node in nodes {
+                    world.crash(node, PowerLoss::Kept);
+                }
+                if !nodes.is_empty() {
+                    self.replacer.replace(nodes.clone());
+                }
+            }
+            Action::Upgrade { nodes, to } | Action::Downgrade { nodes, to } => {
+                for &node in nodes {
+                    if world.is_up(node) {
+                        self.lock().ran_as.insert(node, world.version(node));
+                    }
+                    world.stop(node);
+                    world.set_version(node, *to);
+                }
+            }
             Action::ClockSkew {
                 nodes,
                 wall_step,
@@ -346,7 +383,11 @@ impl Nemesis {
                     world.start_doomed(node, *operation, power_loss(*disk), down);
                 }
             }
-            Action::Stop { nodes } | Action::Crash { nodes, .. } | Action::Wipe { nodes } => {
+            Action::Stop { nodes }
+            | Action::Crash { nodes, .. }
+            | Action::Wipe { nodes }
+            | Action::Upgrade { nodes, .. }
+            | Action::Downgrade { nodes, .. } => {
                 for &node in nodes {
                     world.start(node);
                 }
@@ -356,7 +397,7 @@ impl Nemesis {
                     world.relieve_clock(id, node);
                 }
             }
-            Action::ClientReset { .. } | Action::ClockStep { .. } => {}
+            Action::ClientReset { .. } | Action::ClockStep { .. } | Action::Replace { .. } => {}
         }
     }
 
@@ -391,6 +432,21 @@ impl Cluster for View<'_> {
 
     fn here(&self) -> Option<u64> {
         self.here
+    }
+}
+
+/// Starts members that refuse to run as what they were changed to as what they
+/// ran as before, for as long as the run goes on.
+async fn go_back(world: World, ran_as: BTreeMap<u64, Version>) {
+    loop {
+        world.sleep(LOOK_EVERY).await;
+        for (&node, &before) in &ran_as {
+            let refuses = |reason: String| reason.contains("this member runs as");
+            if !world.is_up(node) && world.ended(node).is_some_and(refuses) {
+                world.set_version(node, before);
+                world.start(node);
+            }
+        }
     }
 }
 

@@ -7,8 +7,9 @@
 use super::caller::clients;
 use crate::draw::Draw;
 use crate::format::{Between, Duration as Lasts, Scenario};
+use squall_api::pb::downgrade_request::DowngradeAction;
 use squall_api::pb::{self, Member};
-use squall_api::{ClusterRequest, MaintenanceRequest};
+use squall_api::{ClusterRequest, MaintenanceRequest, Status, Version};
 use squall_record::{Call, Outcome, Ret, Target};
 use squall_sim::world::{Running, SimClient, World};
 use std::time::Duration;
@@ -33,9 +34,11 @@ pub(super) fn spawn(
     let limit = Duration::from_nanos(scenario.workload.client_timeout.ns());
     let mut next = clients(world, first);
     let mut tasks = Vec::new();
-    if let Some(pause) = operator.changes {
-        let usual = scenario.cluster.nodes;
+    let usual = scenario.cluster.nodes;
+    if scenario.all_nodes() > usual {
         world.spawn(start_who_joins(world.clone(), usual));
+    }
+    if let Some(pause) = operator.changes {
         for number in 0..2 {
             let changer = Changer {
                 world: world.clone(),
@@ -53,6 +56,11 @@ pub(super) fn spawn(
     if let Some(pause) = operator.transfers {
         let transfers = transfer(world.clone(), next().1, limit, seed, pause, end);
         tasks.push(world.spawn(transfers));
+    }
+    if let Some(at) = operator.downgrade_at {
+        let begin = end.saturating_sub(scenario.workload.run_for.ns());
+        let downgrade = downgrade(world.clone(), next().1, limit, begin + at.ns(), end);
+        tasks.push(world.spawn(downgrade));
     }
     tasks
 }
@@ -103,6 +111,37 @@ async fn transfer(
         client
             .call(leader, Call::Maintenance(move_leader), limit)
             .await;
+    }
+}
+
+/// Asks for a downgrade by one minor version until it is enabled, and before each
+/// time for what must be refused.
+async fn downgrade(world: World, mut client: SimClient, limit: Duration, at: u64, end: u64) {
+    world.sleep_until(at).await;
+    let mut member = world.next_member(0);
+    let mut ask = async |member: u64, action: DowngradeAction, version: String| {
+        let action = action as i32;
+        let request = pb::DowngradeRequest { action, version };
+        let call = Call::Maintenance(MaintenanceRequest::Downgrade(request));
+        client.call(member, call, limit).await
+    };
+    while world.now() < end {
+        let own = world.version(member);
+        let target = own.previous();
+        for wrong in [target.and_then(Version::previous), Some(own.minor_only())] {
+            let wrong = wrong.map_or("none".into(), Version::short);
+            ask(member, DowngradeAction::Validate, wrong.clone()).await;
+            ask(member, DowngradeAction::Enable, wrong).await;
+        }
+        let target = target.map_or("none".into(), Version::short);
+        let outcome = ask(member, DowngradeAction::Enable, target).await;
+        let under_way = |status: &Status| status.message.contains("downgrade job in progress");
+        match outcome {
+            Outcome::Ok(_) => return,
+            Outcome::Refused(status) if under_way(&status) => return,
+            _ => member = world.next_member(member),
+        }
+        world.sleep(SOON.1).await;
     }
 }
 

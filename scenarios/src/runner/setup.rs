@@ -21,7 +21,7 @@ pub(super) fn world(
     open: &dyn Fn(u64) -> Open,
 ) -> Setup {
     let cluster = &scenario.cluster;
-    let members = (1..=cluster.all_nodes())
+    let members = (1..=scenario.all_nodes())
         .map(|id| {
             let clock = clocks.iter().find(|clock| clock.node == id);
             MemberSetup {
@@ -56,7 +56,7 @@ pub(super) fn world(
             reorder: false,
         },
         step_cost: 0,
-        clients: first_user(&scenario.workload) + scenario.workload.auth.clients(),
+        clients: first_replacer(&scenario.workload) + scenario.replacements(),
         bugs: options.bugs,
         keep: if options.record {
             Keep::Everything
@@ -76,6 +76,11 @@ pub(super) fn first_operator(workload: &Workload) -> u32 {
 /// The number of the first client of [`crate::format::AuthLoad`]: the last ones.
 pub(super) fn first_user(workload: &Workload) -> u32 {
     first_operator(workload) + workload.operator.clients()
+}
+
+/// The number of the first client that replaces a member: each has its own.
+pub(super) fn first_replacer(workload: &Workload) -> u32 {
+    first_user(workload) + workload.auth.clients()
 }
 
 /// The simulated cluster's id.

@@ -4,7 +4,8 @@ use super::nemesis::Nemesis;
 use super::oracle::{Oracle, Seen};
 use super::people::People;
 use super::probe::Probe;
-use super::setup::{OWN_CLIENTS, first_operator};
+use super::replace::Replacer;
+use super::setup::{OWN_CLIENTS, first_operator, first_replacer};
 use super::watch::Watch;
 use super::{audit, holding, liveness, load, operator, upkeep, watching};
 use crate::format::Scenario;
@@ -109,7 +110,9 @@ pub(super) async fn tell(world: World, script: Script) -> Ending {
     }
     let patience = PATIENCE * scenario.cluster.election_timeout.ns();
     let limit = Duration::from_nanos(scenario.workload.client_timeout.ns());
-    let nemesis = Nemesis::new(world.clone(), watch, scenario.cluster.damage, seed);
+    let replacer = Replacer::new(world.clone(), first_replacer(&scenario.workload), limit);
+    let damage = scenario.cluster.damage;
+    let nemesis = Nemesis::new(world.clone(), watch, damage, replacer, seed);
     *notes.nemesis.lock().unwrap_or_else(PoisonError::into_inner) = Some(nemesis.clone());
 
     world.phase(RunPhase::Boot);

@@ -34,7 +34,7 @@ pub(super) fn suspend(checks: &mut Vec<Check>, suspension: &Suspension) -> Vec<S
 
 /// Whether a check is made while the run goes on, and not on what it left.
 fn online(check: &Check) -> bool {
-    check.name.starts_with("raft.") || check.name == "replicas.chain"
+    check.name.starts_with("raft.") || check.name == "replicas.chain" || check.name == "versions"
 }
 
 /// A leader appends to its log in memory; that it stops for a reason, and does
@@ -65,6 +65,14 @@ pub(super) fn may_stop(
         excused |= failed && (kind.fails() || kind.is_damage());
         excused |= corrupt && kind.is_damage();
     }
+    let of_version = reason.contains("this member runs as");
+    excused |= of_version
+        && fired.iter().any(|fault| match &fault.action {
+            Action::Upgrade { nodes, .. } | Action::Downgrade { nodes, .. } => {
+                fault.at <= event.t && nodes.contains(&node)
+            }
+            _ => false,
+        });
     excused.then(|| Stop {
         t: event.t,
         node,

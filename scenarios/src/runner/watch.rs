@@ -5,7 +5,8 @@ use squall_api::{MembersView, RaftView, SyncId, View};
 use squall_checkers::disks::Disks;
 use squall_checkers::raft::{Invariant, Invariants};
 use squall_checkers::replicas::Chain;
-use squall_record::{Check, Witness};
+use squall_checkers::versions::Versions;
+use squall_record::{Check, Op, Witness};
 use squall_sim::world::{Observer, Violation};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,6 +19,7 @@ struct State {
     raft: Invariants,
     disks: Disks,
     chain: Chain,
+    versions: Versions,
     /// When something was last seen.
     seen: u64,
     suspended: Option<Suspension>,
@@ -41,6 +43,7 @@ impl State {
             raft: Invariants::of(first.clone()),
             disks: Disks::new(first),
             chain: Chain::new(),
+            versions: Versions::new(),
             seen: 0,
             suspended: None,
             rotten: BTreeMap::new(),
@@ -76,11 +79,22 @@ impl Watch {
 
     /// What each online check says.
     pub(super) fn finish(&self) -> Vec<Check> {
-        let state = std::mem::replace(&mut *self.lock(), State::new(0));
+        let mut state = self.lock();
+        let done = State {
+            versions: std::mem::take(&mut state.versions),
+            ..State::new(0)
+        };
+        let state = std::mem::replace(&mut *state, done);
         let mut checks = state.raft.finish();
         checks.extend(state.disks.finish());
         checks.push(state.chain.finish());
         checks
+    }
+
+    /// What the check of versions says, which knows these calls.
+    pub(super) fn finish_versions(&self, history: &[Op]) -> Check {
+        let versions = std::mem::take(&mut self.lock().versions);
+        versions.finish(history)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -118,6 +132,13 @@ fn raft(result: Result<(), Box<Witness>>) -> Result<(), Violation> {
     }
 }
 
+fn of_versions(witness: Box<Witness>) -> Violation {
+    Violation {
+        check: "versions",
+        witness,
+    }
+}
+
 impl Observer for Watch {
     fn view(&mut self, t: u64, node: u64, view: &View) -> Result<(), Violation> {
         let mut state = self.lock();
@@ -136,6 +157,11 @@ impl Observer for Watch {
                     check: "replicas.chain",
                     witness,
                 }),
+            View::Versions(view) => state.versions.observe(t, node, view).map_err(of_versions),
+            View::Gated { index, since } => state
+                .versions
+                .gated(t, node, *index, *since)
+                .map_err(of_versions),
             View::Raft(_) | View::Proposed { .. } | View::LeaseEnded { .. } => Ok(()),
         });
         if suspended { Ok(()) } else { seen }

@@ -279,7 +279,16 @@ fn every_listed_fault_can_be_written_in_a_scenario() {
     let file = dir.path().join("a.toml");
     for fault in faults.keys() {
         let mut text = text("a").replace("pause = { node = \"leader\" }", fault);
-        let momentary = ["crash", "stop", "wipe", "client_reset", "clock_step"];
+        let momentary = [
+            "crash",
+            "stop",
+            "wipe",
+            "replace",
+            "upgrade",
+            "downgrade",
+            "client_reset",
+            "clock_step",
+        ];
         if momentary.iter().any(|action| fault.starts_with(action)) {
             text = text.replace("for = \"1s\"\n", "");
         }

@@ -6,5 +6,6 @@ mod inputs;
 mod process;
 mod replay;
 mod run;
+mod store;
 mod support;
 mod sweep;

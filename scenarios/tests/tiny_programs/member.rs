@@ -3,7 +3,7 @@
 
 use squall_api::{
     Effect, Effects, Env, Fatal, File, Input, Machine, Now, Open, OpenError, PeerBody, PeerFrame,
-    RaftView, Request, Response, Role, VERSION, View, eraftpb, pb,
+    RaftView, Request, Response, Role, VERSION, Version, View, eraftpb, pb,
 };
 use squall_sim::world::Lanes;
 use std::io;
@@ -23,6 +23,8 @@ pub(crate) enum Saw {
     /// It found this in its file when it opened: `x` for a sector that is as it
     /// was written, `?` for one that is not, `!` for one that it cannot read.
     Opened(String),
+    /// It was started as this release.
+    RunsAs(Version),
     /// It sent its heartbeats.
     Beat,
     /// It heard another.
@@ -56,6 +58,15 @@ impl Diary {
         });
         own.collect()
     }
+
+    /// As what one member was started, each time.
+    pub(crate) fn versions(&self, node: u64) -> Vec<String> {
+        let own = self.of(node).into_iter().filter_map(|(_, saw)| match saw {
+            Saw::RunsAs(version) => Some(version.short()),
+            _ => None,
+        });
+        own.collect()
+    }
 }
 
 /// Opens a member.
@@ -74,6 +85,7 @@ pub(crate) fn open(env: Env, now: Now, diary: Diary) -> Result<Lanes, OpenError>
         diary: diary.clone(),
     };
     let found = count.sectors()?;
+    diary.note(id, now, Saw::RunsAs(env.cfg.version));
     diary.note(id, now, Saw::Opened(found.clone()));
     // Like a log, it goes on behind the last whole record.
     count.records = found.bytes().take_while(|sector| *sector == b'x').count() / RECORD;

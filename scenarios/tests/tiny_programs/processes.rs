@@ -2,7 +2,8 @@
 
 use crate::made::*;
 use crate::member::{BEAT, RECORD, Saw};
-use squall_api::Now;
+use squall_api::{ClusterRequest, Now};
+use squall_record::{Call, Op};
 
 /// A crash of n1, perhaps in the midst of a sync.
 fn crash(kind: &str, disk: &str, seed: u64) -> Made {
@@ -117,6 +118,33 @@ shown! {
         let made = make(kind, "[[fault]]\nat = \"500ms\"\nwipe = { node = \"n1\", restart_after = \"50ms\" }\n");
         assert!(made.acknowledged(made.during.start) > 10);
         assert_eq!(made.diary.opened(1), ["", ""]);
+    }
+
+    a_machine_that_is_gone_stays_away_and_somebody_looks_after_it = "replace", |kind| {
+        let made = make(kind, "[[fault]]\nat = \"500ms\"\nreplace = { node = \"n1\" }\n");
+        assert_eq!(made.crashes().len(), 1);
+        // Nobody here can remove a member, so that it is found again in the end.
+        let begun = made.during.start;
+        let away = begun + 2 * LATENCY..begun + 900 * MS;
+        assert!(!made.heard(1, 2).iter().any(|t| away.contains(t)));
+        let is_list = |op: &&Op| matches!(op.call, Call::Cluster(ClusterRequest::MemberList(_)));
+        assert!(made.history.iter().filter(is_list).count() > 1, "others are asked, too");
+        assert!(made.diary.opened(6).is_empty(), "and nobody has joined");
+    }
+
+    it_goes_on_as_a_later_release = "upgrade", |kind| {
+        let made = make(kind, "[[fault]]\nat = \"500ms\"\nupgrade = { node = \"n1\", to = \"3.7\", restart_after = \"50ms\" }\n");
+        assert_eq!(made.ended(), ["stopped cleanly"]);
+        assert_eq!(made.diary.versions(1), ["3.6", "3.7"]);
+        assert_eq!(made.diary.versions(2), ["3.6"]);
+        assert!(!made.diary.opened(1)[1].is_empty(), "with its disk");
+    }
+
+    it_goes_on_as_an_earlier_release = "downgrade", |kind| {
+        let made = make(kind, "[[fault]]\nat = \"500ms\"\ndowngrade = { node = \"n1\", to = \"3.5\", restart_after = \"50ms\" }\n");
+        assert_eq!(made.ended(), ["stopped cleanly"]);
+        assert_eq!(made.diary.versions(1), ["3.6", "3.5"]);
+        assert!(!made.diary.opened(1)[1].is_empty(), "with its disk");
     }
 
     a_skewed_clock_is_ahead_and_runs_fast = "clock_skew", |kind| {

@@ -9,7 +9,7 @@ use super::queue::Due;
 use crate::{
     ClientWay, ClockFault, DiskFault, LatencyModel, LinkFault, NodeClock, Operation, PowerLoss,
 };
-use squall_api::Input;
+use squall_api::{Input, Version};
 
 /// Processes.
 impl World {
@@ -72,6 +72,16 @@ impl World {
         let mut inner = self.shared.lock();
         let now = inner.now;
         inner.queue.push(now, Due::Wipe { node });
+    }
+
+    /// The release that a member's process runs as, or will when it starts.
+    pub fn version(&self, node: u64) -> Version {
+        self.shared.lock().node(node).member.config.version
+    }
+
+    /// Lets a member's next process run as another release.
+    pub fn set_version(&self, node: u64, version: Version) {
+        self.shared.lock().node(node).member.config.version = version;
     }
 
     /// Stops a process in its tracks, as a garbage collection would; its clocks

@@ -60,6 +60,7 @@ impl Inner {
                 );
             }
             View::Opened(applied) => self.node(node).standing.applied = applied.index,
+            View::Versions(_) | View::Gated { .. } => {}
         }
         if self.violation.is_none()
             && let Err(violation) = self.observer.view(now, node, view)

@@ -1,7 +1,7 @@
 //! Auth in the lane: who calls, logins, and the calls of the service `Auth`.
 
 use super::{ApplyLane, reply};
-use crate::auth::{Auth, Caller, hash_password, token_index};
+use crate::auth::{Auth, Caller, hash_password};
 use crate::error::{Failed, Refusal};
 use crate::reads::{Login, Query, Read};
 use base64::Engine as _;
@@ -72,7 +72,7 @@ impl ApplyLane {
             return Some((meta, req));
         }
         self.auth.used(now.mono, &meta.token);
-        if let Some(index) = token_index(&meta.token)
+        if let Some(index) = self.auth.comes_with_the_log(&meta.token)
             && index > self.meta.index
         {
             self.wait(now, id, session, None);
@@ -137,7 +137,7 @@ impl ApplyLane {
     /// Who makes this call.
     pub(super) fn caller(&self, now: Now, id: ReqId) -> Result<Option<Caller>, Refusal> {
         match self.callers.tokens.get(&id) {
-            Some(token) => self.auth.identify(now.mono, token),
+            Some(token) => self.auth.identify(now, token),
             None => Ok(None),
         }
     }
@@ -181,7 +181,7 @@ impl ApplyLane {
             Query::Txn(req) => self.auth.permit_txn(caller, req, &|_| Vec::new()),
             Query::Auth(AuthRequest::UserGet(req)) => self.auth.may_see_user(caller, &req.name),
             Query::Auth(AuthRequest::RoleGet(req)) => self.auth.may_see_role(caller, &req.role),
-            Query::Auth(_) => self.auth.may_manage(caller),
+            Query::Auth(_) | Query::Downgrade(_) => self.auth.may_manage(caller),
             Query::Members | Query::Login(_) => Ok(()),
         }
     }
@@ -385,10 +385,11 @@ impl ApplyLane {
             });
         }
         outcome?;
-        let token = format!("{}.{index}", req.simple_token);
-        if is_own || !self.bugs.has(Bug::TokenBoundToMember) {
-            self.auth.assign(now.mono, &req.name, token.clone());
-        }
+        let simple = format!("{}.{index}", req.simple_token);
+        let token = match is_own || !self.bugs.has(Bug::TokenBoundToMember) {
+            true => self.auth.assign(now, &req.name, simple),
+            false => simple,
+        };
         Ok(Response::Auth(AuthResponse::Authenticate(
             pb::AuthenticateResponse {
                 header: Some(self.header()),
@@ -416,7 +417,7 @@ impl ApplyLane {
             key => key,
         };
         let token = self.hub.token(stream).unwrap_or_default();
-        let permitted = self.auth.identify(now.mono, token).and_then(|caller| {
+        let permitted = self.auth.identify(now, token).and_then(|caller| {
             self.auth
                 .may_read(caller.as_ref(), key, &create.range_end)?;
             Ok(caller)

@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn who_differs_from_a_majority_is_corrupt() {
         let corrupt = |hashes: &[(u64, u32)], members| round(hashes).corrupt(members);
-        assert_eq!(corrupt(&[(1, 7), (2, 7), (3, 7)], 3), []);
+        assert_eq!(corrupt(&[(1, 7), (2, 7), (3, 7)], 3), [0; 0]);
         assert_eq!(corrupt(&[(1, 7), (2, 7), (3, 8)], 3), [3]);
         // The leader itself.
         assert_eq!(corrupt(&[(1, 8), (2, 7), (3, 7)], 3), [1]);
@@ -196,6 +196,6 @@ mod tests {
         assert_eq!(corrupt(&[(1, 7), (2, 8)], 3), [0]);
         assert_eq!(corrupt(&[(1, 7), (2, 8)], 2), [0]);
         // Nobody has answered.
-        assert_eq!(corrupt(&[(1, 7)], 3), []);
+        assert_eq!(corrupt(&[(1, 7)], 3), [0; 0]);
     }
 }

@@ -608,7 +608,7 @@ impl ApplyLane {
 }
 
 /// Proposes what the leader itself wants, good in its own term only.
-fn propose_in(term: u64, proposal: u64, command: Command, fx: &mut Effects) {
+pub(super) fn propose_in(term: u64, proposal: u64, command: Command, fx: &mut Effects) {
     let data = InternalRaftRequest {
         header: Some(RequestHeader {
             id: proposal,

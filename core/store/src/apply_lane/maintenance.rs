@@ -1,6 +1,6 @@
 //! The calls of the service `Maintenance`.
 
-use super::{ApplyLane, ETCD_VERSION, reply};
+use super::{ApplyLane, reply};
 use crate::error::Refusal;
 use crate::hash::hash_all;
 use crate::{backup, snapshot};
@@ -50,9 +50,7 @@ impl ApplyLane {
                 reply(id, result, fx);
             }
             MaintenanceRequest::Snapshot(_) => self.backup(id, fx)?,
-            MaintenanceRequest::Downgrade(_) => {
-                reply(id, Err(Refusal::Unimplemented.status()), fx);
-            }
+            MaintenanceRequest::Downgrade(req) => self.downgrade(now, id, session, req, fx)?,
         }
         Ok(())
     }
@@ -91,7 +89,7 @@ impl ApplyLane {
                 header: Some(self.header()),
                 remaining_bytes: rest.len() as u64,
                 blob: if last { checksum.clone() } else { blob },
-                version: ETCD_VERSION.into(),
+                version: self.cfg.version.to_string(),
             });
             fx.push(Effect::Reply {
                 id: req,

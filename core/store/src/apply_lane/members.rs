@@ -106,6 +106,12 @@ impl ApplyLane {
             .membership
             .change(change, context)
             .map_err(Failed::Refused)?;
+        for single in &change.changes {
+            if single.change_type == ConfChangeType::RemoveNode {
+                self.versions.forget(&mut self.rows, single.node_id);
+                self.versions_changed();
+            }
+        }
         if is_promote && self.bugs.has(Bug::ForgetPromotion) {
             self.meta.membership.leave_promotion_unsaved(change);
         }

@@ -3,7 +3,7 @@
 //! The model knows nothing of intervals, revisions or caches. Keys are one
 //! letter, so that a range is a list of them.
 
-use super::auth::{
+use super::auth_bench::{
     bench, grant, grant_role, revoke, revoke_role, role_add, role_delete, user_add, user_delete,
 };
 use super::bench::{Bench, IntoOp as _, bytes, del, get, put, txn};

@@ -6,7 +6,7 @@ use crate::{ApplyLane, RestoreError, RestoreOptions, backup_status, restore};
 use squall_api::pb::{self, AlarmType};
 use squall_api::{
     Bugs, Config, Disk, Effect, Fatal, Input, Machine as _, MaintenanceRequest,
-    MaintenanceResponse, Now, OpenError, Request, Response,
+    MaintenanceResponse, Now, OpenError, Request, Response, Version,
 };
 use std::sync::Arc;
 
@@ -155,7 +155,7 @@ fn a_backup_is_a_stream_of_pieces_that_ends_with_its_checksum() {
     }
     assert_eq!(pieces.last().unwrap().blob.len(), 32);
     let status = backup_status(&backup(&mut bench)).unwrap();
-    let (cluster, revision, changes, rows) = (0xc1, 203, 202, 1);
+    let (cluster, revision, changes, rows) = (0xc1, 203, 202, 5);
     assert_eq!(
         (status.cluster, status.revision, status.changes, status.rows),
         (cluster, revision, changes, rows)
@@ -263,4 +263,28 @@ fn damaged_backups_and_used_directories_are_refused() {
     let (mut lane, _) = ApplyLane::open(&env(&disk, cfg), Now::default()).unwrap();
     let mut fx = squall_api::Effects::new(Arc::new(squall_api::NoStamp));
     lane.step(Now::default(), Input::Deadline, &mut fx).unwrap();
+}
+
+#[test]
+fn a_backup_of_another_version_is_refused() {
+    let backup = backup(&mut Bench::new());
+    let version = backup_status(&backup).unwrap().version;
+    assert_eq!(version, Some(config().birth_version));
+    let older = Config {
+        version: Version::new(3, 5, 0),
+        birth_version: Version::new(3, 5, 0),
+        ..config()
+    };
+    let disk = CrashDisk::default().shared();
+    let refused = restore(&disk, &older, &backup, RestoreOptions::default()).unwrap_err();
+    let why = refused.to_string();
+    assert!(why.contains("of another version"), "{why}");
+    assert!(why.contains("enable a downgrade to 3.5"), "{why}");
+    // Nothing was created.
+    assert_eq!(disk.list("db".as_ref()).unwrap().len(), 0);
+    let newer = Config {
+        version: Version::NEWEST,
+        ..config()
+    };
+    restore(&disk, &newer, &backup, RestoreOptions::default()).unwrap();
 }

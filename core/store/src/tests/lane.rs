@@ -40,7 +40,11 @@ fn the_first_step_shows_what_was_opened_and_is_due_at_once() {
     let mut bench = Bench::new();
     assert_eq!(bench.lane.deadline(), Some(0));
     let effects = bench.step(Input::Deadline).unwrap();
-    let [Effect::View(View::Opened(view))] = effects.as_slice() else {
+    let [
+        Effect::View(View::Opened(view)),
+        Effect::View(View::Versions(_)),
+    ] = effects.as_slice()
+    else {
         panic!("{effects:?}");
     };
     assert_eq!((view.index, view.revision, view.state), (0, 1, 0));

@@ -255,7 +255,7 @@ fn leadership_is_handed_over_by_the_leader_to_a_voter() {
     let (req, effects) = bench.request(move_leader(2));
     transfer(&effects);
     let effects = bench.step(leads(0)).unwrap();
-    assert_eq!(moved(&effects), []);
+    assert_eq!(moved(&effects), [false; 0]);
     let effects = bench.step(leads(2)).unwrap();
     assert_eq!(moved(&effects), [true]);
     let (told, answer) = replies(&effects).remove(0);
@@ -314,4 +314,38 @@ fn a_member_whose_hash_differs_from_the_majoritys_is_named_in_an_alarm() {
     let all = alarm(AlarmAction::Get, AlarmType::None, 0);
     assert_eq!(alarms(&mut leader, all), [(3, AlarmType::Corrupt as i32)]);
     assert_eq!(leader.say(Request::Put(put("k", "x"))), CORRUPT);
+}
+
+#[test]
+fn the_hash_of_everything_is_the_same_on_equal_members_and_sees_every_part() {
+    let hash = |bench: &mut Bench| match bench.call(Request::Maintenance(MaintenanceRequest::Hash(
+        pb::HashRequest {},
+    ))) {
+        Ok(Response::Maintenance(MaintenanceResponse::Hash(answer))) => {
+            assert!(answer.header.unwrap().revision > 0);
+            answer.hash
+        }
+        other => panic!("{other:?}"),
+    };
+    let open = |id| {
+        let disk = CrashDisk::default().shared();
+        Bench::open(&disk, Config { id, ..config() }).unwrap()
+    };
+    let (mut one, mut other) = (open(1), open(2));
+    let mut seen = vec![hash(&mut one)];
+    for request in [
+        Request::Put(put("k", "v")),
+        Request::Put(put("k", "w")),
+        alarm(AlarmAction::Activate, AlarmType::Nospace, 2),
+        Request::DeleteRange(del("k", "")),
+    ] {
+        one.call(request).unwrap();
+        let now = hash(&mut one);
+        assert!(!seen.contains(&now), "it sees each change");
+        seen.push(now);
+    }
+    for data in one.log.clone() {
+        other.commit(data).unwrap();
+    }
+    assert_eq!(hash(&mut other), hash(&mut one));
 }

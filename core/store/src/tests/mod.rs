@@ -1,7 +1,9 @@
 //! Tests of the lanes and the log as a whole, through what goes in and comes out.
 
 mod auth;
+mod auth_bench;
 mod auth_model;
+mod auth_tokens;
 mod backup;
 mod bench;
 mod compaction;
@@ -18,6 +20,7 @@ mod model;
 mod planted;
 mod planted_auth;
 mod raft_lane;
+mod versions;
 mod wal;
 mod watch;
 mod watch_model;

@@ -1,7 +1,7 @@
 //! Planted bugs of auth: each changes what a short script is answered, or makes
 //! two members come to different states.
 
-use super::auth::{
+use super::auth_bench::{
     ENABLE, STATUS, cheap, enable, grant, grant_role, revoke, role_add, user_add, user_delete,
 };
 use super::bench::{Bench, IntoOp as _, put, replies, txn};

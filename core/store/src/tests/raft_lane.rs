@@ -244,7 +244,7 @@ fn a_single_member_elects_itself_and_commits_what_is_durable() {
     assert!(bench.has_passed("leader.appended_before_fsync"));
 
     let effects = bench.propose(7, "x");
-    assert_eq!(refused(&effects), []);
+    assert_eq!(refused(&effects), [0; 0]);
     assert_eq!(committed(&effects), [[0; 0]; 0]);
     assert_eq!((bench.view().last_index, bench.view().commit), (2, 1));
     assert_eq!(committed(&bench.sync()), [[2]]);

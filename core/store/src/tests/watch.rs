@@ -674,3 +674,30 @@ fn a_member_that_stops_ends_its_streams() {
         .collect();
     assert_eq!(heard, ["end: Unavailable: etcdserver: server stopped"]);
 }
+
+#[test]
+fn of_a_hundred_thousand_watchers_the_one_that_is_concerned_is_told() {
+    let window = 1_000;
+    let mut stream = Watching::new(Config {
+        watch_window: window,
+        ..config()
+    });
+    let name = |i: u32| format!("k{i:06}");
+    stream.open(watch(&name(0), ""));
+    for i in 1..100_000 {
+        stream.watch(watch(&name(i), ""));
+        if i % window == 0 {
+            stream.take(window);
+        }
+    }
+    stream.take(window);
+    assert_eq!(stream.heard().len(), 100_000);
+    for (i, revision) in [(0, 3), (77_777, 5), (99_999, 7)] {
+        stream.put("other", "v");
+        assert_eq!(stream.heard(), [""; 0]);
+        stream.put(&name(i), "v");
+        let told = format!("{revision} #{i} +{}=v@{revision}", name(i));
+        assert_eq!(stream.heard(), [told]);
+        stream.take(1);
+    }
+}

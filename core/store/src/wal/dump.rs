@@ -1,12 +1,12 @@
 //! The log for people to read, damage included.
 
 use super::record::{FORMAT, Place, Record};
-use super::replay::read;
+use super::replay::{read, replay};
 use super::segment::{DIR, Segment, is_temporary};
 use prost::Message as _;
 use raft_proto::eraftpb::Entry;
-use squall_api::Disk;
 use squall_api::pb::{ConfChangeContext, InternalRaftRequest};
+use squall_api::{Bugs, Disk, OpenError};
 use squall_raft::{decode_conf_change, is_conf_change};
 use std::fmt::Write as _;
 use std::io;
@@ -53,6 +53,13 @@ pub fn dump_log(disk: &dyn Disk) -> io::Result<(String, usize)> {
         }
     }
     Ok((out, damaged))
+}
+
+/// Whether a member could start from a log, as far as the log alone says: the
+/// bytes that it would cut off at the end, or why not, and what to do. Changes
+/// nothing.
+pub fn check_log(disk: &dyn Disk) -> Result<u64, OpenError> {
+    Ok(replay(disk, Bugs::NONE)?.torn)
 }
 
 fn line(record: &Record) -> String {

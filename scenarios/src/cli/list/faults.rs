@@ -142,6 +142,18 @@ const EXAMPLES: &[(&str, &str)] = &[
         "the process is killed, and comes back with an empty disk",
     ),
     (
+        r#"replace = { node = "random(follower)" }"#,
+        "its machine is gone: its member is removed, and a new one joins under a new id",
+    ),
+    (
+        r#"upgrade = { node = "n1", to = "3.6", restart_after = "500ms" }"#,
+        "the process is stopped, and started as a later release",
+    ),
+    (
+        r#"downgrade = { node = "n1", to = "3.5", restart_after = "500ms" }"#,
+        "the process is stopped, and started as an earlier release",
+    ),
+    (
         r#"clock_skew = { node = "leader", wall_step = "+1200ms", drift_ppm = 200 }"#,
         "the wall clock is wrong, and both clocks run fast or slow",
     ),

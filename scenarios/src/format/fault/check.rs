@@ -3,6 +3,7 @@
 use super::{Cut, DiskSpec, Fault, FaultAction, Lasting, LinkSpec, Moment, Partition, Way};
 use crate::format::document::Step;
 use crate::format::validate::Checker;
+use crate::format::version::supported;
 use crate::format::{Damage, Duration, Selector};
 
 /// Says what is wrong with the i-th fault of a scenario.
@@ -97,6 +98,12 @@ impl FaultChecker<'_, '_> {
                 let message = format!("a step that takes {} times as long", factor.max);
                 self.wrong(&[key, "factor"], message, "expected 2 to 1000000");
             }
+            FaultAction::Upgrade { to, .. } | FaultAction::Downgrade { to, .. }
+                if !to.is_supported() =>
+            {
+                let message = format!("nothing here can run as {}", to.short());
+                self.wrong(&[key, "to"], message, supported());
+            }
             FaultAction::Crash {
                 again_at: Some(at), ..
             } if at.min == 0 => {
@@ -136,9 +143,10 @@ impl FaultChecker<'_, '_> {
     fn damage(&mut self, fault: &Fault, key: &str) {
         let cluster = &self.check.scenario.cluster;
         let restricted = fault.action.is_damage() && cluster.damage == Damage::Minority;
-        if restricted && cluster.spares > 0 {
+        if restricted && self.check.scenario.all_nodes() > cluster.nodes {
             let message = "nobody knows who is a minority where the members change";
-            let expected = "expected cluster.damage = \"unrestricted\", or no spares";
+            let expected =
+                "expected cluster.damage = \"unrestricted\", or no spares and nobody replaced";
             self.wrong(&[key], message, expected);
         } else if restricted && cluster.nodes < 3 {
             let message = format!(
@@ -342,6 +350,9 @@ impl FaultAction {
             | FaultAction::Stop { node }
             | FaultAction::Crash { node, .. }
             | FaultAction::Wipe { node }
+            | FaultAction::Replace { node }
+            | FaultAction::Upgrade { node, .. }
+            | FaultAction::Downgrade { node, .. }
             | FaultAction::ClockSkew { node, .. }
             | FaultAction::ClockFreeze { node }
             | FaultAction::ClockStep { node, .. } => Some(node),

@@ -9,7 +9,7 @@ pub struct FaultKind(&'static str);
 
 impl FaultKind {
     /// Every kind, in the order of tables.
-    pub const ALL: [FaultKind; 44] = [
+    pub const ALL: [FaultKind; 47] = [
         FaultKind("partition one_way"),
         FaultKind("partition isolate"),
         FaultKind("partition halves"),
@@ -51,6 +51,9 @@ impl FaultKind {
         FaultKind("pause"),
         FaultKind("slow_cpu"),
         FaultKind("wipe"),
+        FaultKind("replace"),
+        FaultKind("upgrade"),
+        FaultKind("downgrade"),
         FaultKind("clock_skew"),
         FaultKind("clock_freeze"),
         FaultKind("clock_step"),

@@ -107,6 +107,15 @@ fn action(key: &str, fields: &Fields<'_>) -> Result<FaultAction, Problem> {
             again_at: fields.optional("again_at")?,
         },
         "wipe" => FaultAction::Wipe { node: node()? },
+        "replace" => FaultAction::Replace { node: node()? },
+        "upgrade" => FaultAction::Upgrade {
+            node: node()?,
+            to: fields.required("to")?,
+        },
+        "downgrade" => FaultAction::Downgrade {
+            node: node()?,
+            to: fields.required("to")?,
+        },
         "clock_skew" => FaultAction::ClockSkew {
             node: node()?,
             wall_step: fields.or("wall_step", SignedDuration::default())?,

@@ -46,7 +46,11 @@ fn fields(action: &FaultAction) -> String {
         | FaultAction::Pause { node }
         | FaultAction::Stop { node }
         | FaultAction::Wipe { node }
+        | FaultAction::Replace { node }
         | FaultAction::ClockFreeze { node } => format!("node = {}", toml(node)),
+        FaultAction::Upgrade { node, to } | FaultAction::Downgrade { node, to } => {
+            format!("node = {}, to = \"{}\"", toml(node), to.short())
+        }
         FaultAction::SlowCpu { node, factor } => {
             format!("node = {}, factor = \"{factor}\"", toml(node))
         }

@@ -48,7 +48,7 @@ pub(super) fn recovery(
     Some(recovery::check(history, events, label, within.ns(), end))
 }
 
-/// No member ends by itself, but for a reason that a fault of its disk gives it.
+/// No member ends by itself, but for a reason that a fault gives it.
 /// Returns those that had one.
 pub(super) fn members(
     events: &[Event],
