@@ -108,6 +108,18 @@ impl Follow {
         }));
     }
 
+    /// Wants no more of watches of a future that will not come, once `last` is the
+    /// last revision: as in etcd, a stream with one of them is not told how far it
+    /// is, however far the others are.
+    pub(super) fn cancel_beyond(&mut self, last: i64) {
+        for i in 0..self.watches.len() {
+            let next = self.watches[i].next;
+            if next > last + 1 && next != OVER {
+                self.cancel(i);
+            }
+        }
+    }
+
     pub(super) fn ask_progress(&self) {
         self.stream.say(Call::Watch(pb::WatchRequest {
             request_union: Some(RequestUnion::ProgressRequest(pb::WatchProgressRequest {})),

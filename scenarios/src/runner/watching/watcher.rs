@@ -87,7 +87,6 @@ impl Watcher {
         loop {
             let now = self.world.now();
             if let Some((goal, until)) = self.board.goal() {
-                // A watch of the future has nothing to come to.
                 let next = follow.next();
                 if next > goal {
                     follow.stream.close();
@@ -99,6 +98,7 @@ impl Watcher {
                     return Ok(());
                 }
                 if now >= ask_at {
+                    follow.cancel_beyond(goal);
                     follow.ask_progress();
                     ask_at = now + ASK_EVERY;
                 }
