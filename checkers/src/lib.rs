@@ -17,6 +17,7 @@ pub mod line;
 pub mod linearizable;
 pub mod monotonic;
 pub mod progress;
+pub mod promotion;
 pub mod raft;
 pub mod recovery;
 pub mod replicas;

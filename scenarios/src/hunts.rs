@@ -40,6 +40,7 @@ pub const fn scenarios(bug: Bug) -> &'static [&'static str] {
         | Bug::ForgetPromotion
         | Bug::HalfQuorum
         | Bug::LearnerCounts
+        | Bug::PromoteUnready
         | Bug::RemovedLeaderStays
         | Bug::RemovedReturns
         | Bug::SnapshotForgetsLearners
@@ -205,6 +206,7 @@ pub const CHECKS: &[&str] = &[
     "lock.in_line",
     "members",
     "monotonic",
+    "promotion",
     "raft.acks_kept",
     "raft.commits_durable",
     "raft.elected_by_quorum",

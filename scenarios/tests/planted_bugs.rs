@@ -50,6 +50,7 @@ const CONSEQUENCES: &[&str] = &[
     "liveness",
     "liveness.progress",
     "monotonic",
+    "promotion",
     "versions",
     "members",
     "watch.atomic",
@@ -193,6 +194,7 @@ hunts! {
     prev_is_new PrevIsNew;
     prev_kv_is_new PrevKvIsNew;
     progress_while_behind ProgressWhileBehind;
+    promote_unready PromoteUnready;
     put_on_unknown_lease PutOnUnknownLease;
     raise_with_old_members RaiseWithOldMembers;
     read_before_applied ReadBeforeApplied;

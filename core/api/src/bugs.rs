@@ -194,6 +194,8 @@ bugs! {
         "the previous value in an event is the new one";
     ProgressWhileBehind V01 "progress-while-behind"
         "progress is confirmed while a watcher of the stream lags";
+    PromoteUnready M06 "promote-unready"
+        "a learner is promoted however far it is behind";
     PutOnUnknownLease L16 "put-on-unknown-lease"
         "a put with a lease that does not exist succeeds";
     RaiseWithOldMembers C12 "raise-with-old-members"

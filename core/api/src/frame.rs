@@ -1,10 +1,11 @@
 //! Messages on the wire between members.
 //!
-//! rust-protobuf accepts a sub-message whose length runs past its end, so a
-//! damaged message may parse into a different one. A frame therefore carries
-//! its own length and a checksum, and nothing is parsed before both hold.
+//! A damaged message may parse into a different one. A frame therefore carries
+//! its own length and a checksum, and nothing is parsed before both hold, nor
+//! before it was looked through: a checksum keeps nobody from writing nonsense.
 
 use crate::pb::peer::{Forwarded, SnapshotChunk, SnapshotReceived};
+use crate::wire;
 use bytes::{Buf, BufMut, BytesMut};
 use protobuf::Message as _;
 use raft_proto::eraftpb::Message;
@@ -206,24 +207,22 @@ impl PeerFrame {
 
 fn decode_body(body: &[u8]) -> Result<PeerBody, FrameError> {
     match body.split_first() {
-        Some((&RAFT, bytes)) => {
-            let mut msg = Box::<Message>::default();
-            msg.merge_from_bytes(bytes)
-                .map_err(|e| FrameError::Body(e.to_string()))?;
-            Ok(PeerBody::Raft(msg))
+        Some((&RAFT, bytes)) => wire::parse(bytes).map(|m| PeerBody::Raft(Box::new(m))),
+        Some((&FORWARDED, bytes)) => {
+            wire::parse_prost(bytes, &wire::FORWARDED).map(|m| PeerBody::Forwarded(Box::new(m)))
         }
-        Some((&FORWARDED, bytes)) => parsed(bytes).map(|m| PeerBody::Forwarded(Box::new(m))),
-        Some((&CHUNK, bytes)) => parsed(bytes).map(|m| PeerBody::Chunk(Box::new(m))),
-        Some((&RECEIVED, bytes)) => parsed(bytes).map(PeerBody::Received),
-        other => Err(FrameError::Body(format!(
-            "it is of unknown kind {:?}",
-            other.map(|(kind, _)| kind)
-        ))),
+        Some((&CHUNK, bytes)) => {
+            wire::parse_prost(bytes, &wire::CHUNK).map(|m| PeerBody::Chunk(Box::new(m)))
+        }
+        Some((&RECEIVED, bytes)) => {
+            wire::parse_prost(bytes, &wire::RECEIVED).map(PeerBody::Received)
+        }
+        other => {
+            let kind = other.map(|(kind, _)| kind);
+            return Err(FrameError::Body(format!("it is of unknown kind {kind:?}")));
+        }
     }
-}
-
-fn parsed<M: prost::Message + Default>(bytes: &[u8]) -> Result<M, FrameError> {
-    M::decode(bytes).map_err(|e| FrameError::Body(e.to_string()))
+    .map_err(|e| FrameError::Body(e.to_string()))
 }
 
 fn checksum(version: u16, tail: &[u8], body: &[u8]) -> u32 {

@@ -25,6 +25,7 @@ mod services;
 mod status;
 mod version;
 mod view;
+pub mod wire;
 
 pub use auth_token::{AuthToken, AuthTokenError, Jwt, JwtMethod};
 pub use bugs::{Bug, Bugs};

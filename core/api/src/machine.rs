@@ -139,6 +139,14 @@ pub enum LaneMsg {
         /// Who is to lead.
         to: u64,
     },
+    /// Say whether a learner has caught up. Answered with [`LaneMsg::InSync`], or
+    /// with [`LaneMsg::Refused`] if this member does not lead.
+    IsInSync {
+        /// Echoed in the answer.
+        id: u64,
+        /// The learner.
+        member: u64,
+    },
     /// The state machine has come this far.
     Applied {
         /// Index of the last entry applied.
@@ -162,9 +170,17 @@ pub enum LaneMsg {
         /// The commit index when they were asked.
         index: u64,
     },
-    /// A proposal, a transfer or a read was refused before it left this member.
+    /// Whether a learner has caught up with this member, which leads.
+    InSync {
+        /// Which question this answers.
+        id: u64,
+        /// Nine tenths of the leader's log are durable at the learner.
+        is_in_sync: bool,
+    },
+    /// A proposal, a transfer, a question to the leader or a read was refused
+    /// before it left this member.
     Refused {
-        /// The proposal's or the transfer's id, or the read's ctx.
+        /// The proposal's, the transfer's or the question's id, or the read's ctx.
         id: u64,
     },
     /// A follower needs a snapshot: answer with [`LaneMsg::Snapshot`].

@@ -56,6 +56,18 @@ impl Raft {
         self.membership.applied
     }
 
+    /// Whether nine tenths of this leader's log are known to be durable at
+    /// `member`: etcd's measure of a learner that may be promoted. None if this
+    /// node does not lead.
+    pub fn is_in_sync(&self, member: u64) -> Option<bool> {
+        if self.role != Role::Leader {
+            return None;
+        }
+        let matches = self.tracker.get(&member).map_or(0, |p| p.match_index);
+        let last = self.log.last_index();
+        Some(u128::from(matches) * 10 >= u128::from(last) * 9)
+    }
+
     /// Proposes a change of membership under the unique `id`, as
     /// [`propose`](Raft::propose) does data. `change.context` is its owner's.
     pub fn propose_conf_change(

@@ -5,6 +5,7 @@ use protobuf::Message as _;
 use raft_proto::eraftpb::{
     ConfChange, ConfChangeSingle, ConfChangeV2, Entry, EntryType, Message, MessageType,
 };
+use squall_api::wire;
 
 /// No log is this long: indexes beyond are nonsense, and sums with them safe.
 const MAX_INDEX: u64 = u64::MAX >> 1;
@@ -66,9 +67,9 @@ pub fn is_conf_change(entry: &Entry) -> bool {
 /// The change in an entry of either type; `None` if its data is none.
 pub fn decode_conf_change(entry: &Entry) -> Option<ConfChangeV2> {
     if entry.entry_type == EntryType::EntryConfChangeV2 {
-        return ConfChangeV2::parse_from_bytes(&entry.data).ok();
+        return wire::parse::<ConfChangeV2>(&entry.data).ok();
     }
-    let mut old = ConfChange::parse_from_bytes(&entry.data).ok()?;
+    let mut old = wire::parse::<ConfChange>(&entry.data).ok()?;
     let mut change = ConfChangeV2::default();
     change.changes.push(ConfChangeSingle {
         change_type: old.change_type,

@@ -189,7 +189,7 @@ impl Raft {
         if self.rounds.waiting.is_empty() {
             return;
         }
-        self.rounds.confirmed = self.confirmed_round();
+        self.note_confirmed();
 
         // Before the first commit of its term, a leader does not know what was
         // committed before it came.
@@ -209,6 +209,11 @@ impl Raft {
         if next_waits && self.rounds.confirmed == self.rounds.started {
             self.beat();
         }
+    }
+
+    /// A round stays confirmed when voters join who have answered none.
+    fn note_confirmed(&mut self) {
+        self.rounds.confirmed = self.rounds.confirmed.max(self.confirmed_round());
     }
 
     /// The last round of heartbeats that a quorum answered.
@@ -232,7 +237,7 @@ impl Raft {
         if self.commit < self.term_start {
             self.mark(marks::READ_BEFORE_FIRST_COMMIT);
         }
-        self.rounds.confirmed = self.confirmed_round();
+        self.note_confirmed();
         let is_idle = self.rounds.confirmed == self.rounds.started;
         self.rounds.waiting.push_back(Read {
             round: self.rounds.started + 1,

@@ -7,6 +7,7 @@ mod compaction;
 mod corruption;
 mod entries;
 mod install;
+mod leader;
 mod lease;
 mod line;
 mod maintenance;
@@ -33,6 +34,7 @@ use crate::watch::Hub;
 use auth::Callers;
 use compaction::Compacting;
 use corruption::CorruptionCheck;
+use leader::Asking;
 use lease::Leasing;
 use maintenance::Transfer;
 use rand_chacha::ChaCha8Rng;
@@ -59,6 +61,7 @@ pub struct ApplyLane {
     store: Mvcc,
     rows: Rows,
     leasing: Leasing,
+    asking: Asking,
     /// Of what is applied; the backend has it as of its last commit.
     meta: Meta,
     bugs: Bugs,
@@ -157,6 +160,7 @@ impl ApplyLane {
             store,
             rows,
             leasing,
+            asking: Asking::default(),
             bugs: env.bugs,
             committed_revision: meta.revision,
             claimed: None,
@@ -209,8 +213,10 @@ impl ApplyLane {
                     reply(req, Err(Refusal::NoLeader.status()), fx);
                 }
                 self.refuse_transfer(id, fx);
+                self.refuse_in_sync(now, id);
                 Ok(())
             }
+            LaneMsg::InSync { id, is_in_sync } => self.heard_in_sync(now, id, is_in_sync, fx),
             LaneMsg::WantSnapshot => {
                 let meta = self.claimed.as_ref().unwrap_or(&self.meta);
                 let snapshot = snapshot::take(&mut self.store, &self.rows, meta)?;
@@ -227,7 +233,8 @@ impl ApplyLane {
                     _ => None,
                 };
                 self.note_leader(leader, fx);
-                self.leader_changed(now, fx);
+                self.leave_leases();
+                self.redirect_leader_calls(now, fx);
                 Ok(())
             }
             LaneMsg::Propose { .. }
@@ -235,6 +242,7 @@ impl ApplyLane {
             | LaneMsg::ConfChangeApplied { .. }
             | LaneMsg::ReadIndex { .. }
             | LaneMsg::MoveLeader { .. }
+            | LaneMsg::IsInSync { .. }
             | LaneMsg::Applied { .. }
             | LaneMsg::Snapshot(_)
             | LaneMsg::Installed(_) => {
@@ -386,6 +394,7 @@ impl Machine for ApplyLane {
             reply(req, Err(Refusal::TimedOut.status()), fx);
         }
         self.serve_line(now, fx)?;
+        self.repeat_leader_calls(now, fx);
         self.tend_leases(now, fx);
         self.tend_versions(now, fx);
         self.ask(now, fx);
@@ -414,6 +423,7 @@ impl Machine for ApplyLane {
             self.reads.deadline(),
             self.watch_deadline(),
             self.leasing.deadline(),
+            self.asking.deadline(),
             self.version_retry,
             self.removed,
         ]

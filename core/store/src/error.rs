@@ -45,6 +45,7 @@ pub(crate) enum Refusal {
     MemberExists,
     MemberNotFound,
     MemberNotLearner,
+    MemberNotInSync,
     LeaseExists,
     LeaseNotFound,
     LeaseProvided,
@@ -177,6 +178,10 @@ impl Refusal {
             Refusal::MemberNotLearner => (
                 Code::FailedPrecondition,
                 "etcdserver: can only promote a learner member",
+            ),
+            Refusal::MemberNotInSync => (
+                Code::FailedPrecondition,
+                "etcdserver: can only promote a learner member which is in sync with leader",
             ),
             Refusal::LeaseExists => (Code::FailedPrecondition, "etcdserver: lease already exists"),
             Refusal::LeaseNotFound => (Code::NotFound, "etcdserver: requested lease not found"),

@@ -4,7 +4,7 @@
 //! forwards them, again and again until an answer comes: frames get lost, and
 //! leaders change. What is asked in these calls may be done twice.
 
-use squall_api::pb::LeaseTimeToLiveRequest;
+use squall_api::pb::{LeaseKeepAliveResponse, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse};
 use squall_api::{ReqId, SessionId};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -15,8 +15,30 @@ pub(crate) enum Ask {
     KeepAlive(i64),
     /// How long a lease lives.
     TimeToLive(LeaseTimeToLiveRequest),
+    /// Whether this learner has caught up.
+    IsInSync(u64),
     /// Propose the expiry of the leases that are due.
     Expire,
+}
+
+/// What the leader says to who asked.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Answer {
+    KeptAlive(LeaseKeepAliveResponse),
+    TimeLeft(LeaseTimeToLiveResponse),
+    IsInSync(bool),
+}
+
+impl Answer {
+    /// Whether it answers this question.
+    pub(crate) fn is_for(&self, ask: &Ask) -> bool {
+        matches!(
+            (self, ask),
+            (Answer::KeptAlive(_), Ask::KeepAlive(_))
+                | (Answer::TimeLeft(_), Ask::TimeToLive(_))
+                | (Answer::IsInSync(_), Ask::IsInSync(_))
+        )
+    }
 }
 
 /// Who asks.
@@ -56,8 +78,12 @@ impl LeaderCalls {
         self.calls.get(&id)
     }
 
-    pub(crate) fn take(&mut self, id: u64) -> Option<Call> {
-        self.calls.remove(&id)
+    /// Takes out the call of this id, if it asks what is expected.
+    pub(crate) fn take_if(&mut self, id: u64, asks: impl Fn(&Ask) -> bool) -> Option<Call> {
+        match asks(&self.calls.get(&id)?.ask) {
+            true => self.calls.remove(&id),
+            false => None,
+        }
     }
 
     /// Drops the calls that nobody `wants` any more, and lists the others.

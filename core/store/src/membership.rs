@@ -9,7 +9,7 @@ use prost::Message as _;
 use protobuf::Message as _;
 use raft_proto::eraftpb::{ConfChangeSingle, ConfChangeType, ConfChangeV2, ConfState};
 use squall_api::pb::{ConfChangeContext, Member, StoredMembership};
-use squall_api::{Bug, Bugs};
+use squall_api::{Bug, Bugs, wire};
 use squall_raft::confchange::Configuration;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -165,7 +165,7 @@ impl Membership {
     /// What [`encode`](Membership::encode) wrote; `None` if it is nothing such.
     pub(crate) fn decode(bytes: Bytes) -> Option<Membership> {
         let stored = StoredMembership::decode(bytes).ok()?;
-        let conf_state = ConfState::parse_from_bytes(&stored.conf_state).ok()?;
+        let conf_state = wire::parse::<ConfState>(&stored.conf_state).ok()?;
         Some(Membership {
             config: Configuration::from_state(&conf_state),
             members: stored.members.into_iter().map(|m| (m.id, m)).collect(),

@@ -252,6 +252,12 @@ impl RaftLane {
                     fx.push(Effect::Lane(LaneMsg::Refused { id }));
                 }
             }
+            LaneMsg::IsInSync { id, member } => {
+                fx.push(Effect::Lane(match self.raft.is_in_sync(member) {
+                    Some(is_in_sync) => LaneMsg::InSync { id, is_in_sync },
+                    None => LaneMsg::Refused { id },
+                }));
+            }
             LaneMsg::Applied { durable, .. } => self.compact(durable)?,
             LaneMsg::Snapshot(snapshot) => self.raft.snapshot_taken(now.mono, *snapshot),
             LaneMsg::Installed(snapshot) => {
@@ -264,6 +270,7 @@ impl RaftLane {
             }
             LaneMsg::Committed(_)
             | LaneMsg::Readable { .. }
+            | LaneMsg::InSync { .. }
             | LaneMsg::Refused { .. }
             | LaneMsg::WantSnapshot
             | LaneMsg::Install(_)

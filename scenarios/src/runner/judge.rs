@@ -131,6 +131,7 @@ pub(super) fn judge(evidence: Evidence<'_>) -> Run {
     if scenario.is_about_versions() || matches!(versions.verdict, Verdict::Fail(_)) {
         checks.push(versions);
     }
+    checks.extend(observer.finish_promotions(&history));
     let (stops, own_end) = members(&events, &schedule.faults, suspension.as_ref());
     checks.push(own_end);
     checks.push(liveness(&value, stats.simulated_ns));

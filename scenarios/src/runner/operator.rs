@@ -4,6 +4,9 @@
 //! What it does next depends on the members that it was told, and on draws keyed
 //! by the seed and the number of its step.
 
+mod under_way;
+
+use self::under_way::UnderWay;
 use super::caller::clients;
 use crate::draw::Draw;
 use crate::format::{Between, Duration as Lasts, Scenario};
@@ -12,6 +15,7 @@ use squall_api::pb::{self, Member};
 use squall_api::{ClusterRequest, MaintenanceRequest, Status, Version};
 use squall_record::{Call, Outcome, Ret, Target};
 use squall_sim::world::{Running, SimClient, World};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Never fewer voters than this are left: with one, whoever is down takes all.
@@ -39,6 +43,7 @@ pub(super) fn spawn(
         world.spawn(start_who_joins(world.clone(), usual));
     }
     if let Some(pause) = operator.changes {
+        let under_way = Arc::<Mutex<UnderWay>>::default();
         for number in 0..2 {
             let changer = Changer {
                 world: world.clone(),
@@ -49,6 +54,7 @@ pub(super) fn spawn(
                 member: world.next_member(number),
                 known: Vec::new(),
                 usual: usual as usize,
+                under_way: under_way.clone(),
             };
             tasks.push(world.spawn(changer.run(pause, end)));
         }
@@ -226,6 +232,7 @@ struct Changer {
     /// The members, as it was told last.
     known: Vec<Member>,
     usual: usize,
+    under_way: Arc<Mutex<UnderWay>>,
 }
 
 impl Changer {
@@ -252,9 +259,18 @@ impl Changer {
                 }
             }
             let leader = self.world.leader();
-            // Ids count up, also of those who propose at the same time.
-            let spare = self.world.highest_member() < self.world.nodes();
-            let change = choose(&self.known, leader, self.usual, spare, &mut draw);
+            let change = {
+                let under_way = self.under_way();
+                let highest = under_way.highest_member(self.world.highest_member());
+                let spare = highest < self.world.nodes();
+                let voters = self.world.configuration().voters.clone();
+                choose(&self.known, leader, self.usual, spare, &mut draw).filter(|change| {
+                    match change {
+                        Change::Remove(id) => under_way.voters_left(&voters, *id) >= LEAST_VOTERS,
+                        _ => true,
+                    }
+                })
+            };
             failed = match change {
                 Some(change) => !self.ask(change.request(step)).await,
                 None => false,
@@ -266,16 +282,28 @@ impl Changer {
     /// removal, another member is asked the next time.
     async fn ask(&mut self, request: ClusterRequest) -> bool {
         let removes = matches!(request, ClusterRequest::MemberRemove(_));
+        self.under_way().begin(self.number, &request);
         let call = Call::Cluster(request);
         let outcome = self.client.call(self.member, call, self.limit).await;
         if let Outcome::Ok(Ret::Cluster(answer)) = &outcome {
             self.known = answer.members().to_vec();
+            self.under_way().told(&self.known);
+        }
+        // What is unknown may come at any time.
+        if !matches!(outcome, Outcome::Unknown(_)) {
+            self.under_way().end(self.number);
         }
         let done = matches!(outcome, Outcome::Ok(_));
         if removes || !done {
             self.member = self.world.next_member(self.member);
         }
         done
+    }
+
+    fn under_way(&self) -> MutexGuard<'_, UnderWay> {
+        self.under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

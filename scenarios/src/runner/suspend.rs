@@ -34,7 +34,8 @@ pub(super) fn suspend(checks: &mut Vec<Check>, suspension: &Suspension) -> Vec<S
 
 /// Whether a check is made while the run goes on, and not on what it left.
 fn online(check: &Check) -> bool {
-    check.name.starts_with("raft.") || check.name == "replicas.chain" || check.name == "versions"
+    check.name.starts_with("raft.")
+        || ["replicas.chain", "versions", "promotion"].contains(&check.name.as_str())
 }
 
 /// A leader appends to its log in memory; that it stops for a reason, and does

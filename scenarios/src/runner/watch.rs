@@ -3,6 +3,7 @@
 use squall_api::eraftpb::Message;
 use squall_api::{MembersView, RaftView, SyncId, View};
 use squall_checkers::disks::Disks;
+use squall_checkers::promotion::Promotions;
 use squall_checkers::raft::{Invariant, Invariants};
 use squall_checkers::replicas::Chain;
 use squall_checkers::versions::Versions;
@@ -20,6 +21,7 @@ struct State {
     disks: Disks,
     chain: Chain,
     versions: Versions,
+    promotions: Promotions,
     /// When something was last seen.
     seen: u64,
     suspended: Option<Suspension>,
@@ -44,6 +46,7 @@ impl State {
             disks: Disks::new(first),
             chain: Chain::new(),
             versions: Versions::new(),
+            promotions: Promotions::default(),
             seen: 0,
             suspended: None,
             rotten: BTreeMap::new(),
@@ -82,6 +85,7 @@ impl Watch {
         let mut state = self.lock();
         let done = State {
             versions: std::mem::take(&mut state.versions),
+            promotions: std::mem::take(&mut state.promotions),
             ..State::new(0)
         };
         let state = std::mem::replace(&mut *state, done);
@@ -95,6 +99,12 @@ impl Watch {
     pub(super) fn finish_versions(&self, history: &[Op]) -> Check {
         let versions = std::mem::take(&mut self.lock().versions);
         versions.finish(history)
+    }
+
+    /// What the check of promotions says, if one of these calls asks for one.
+    pub(super) fn finish_promotions(&self, history: &[Op]) -> Option<Check> {
+        let promotions = std::mem::take(&mut self.lock().promotions);
+        promotions.finish(history)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -148,6 +158,7 @@ impl Observer for Watch {
         if let View::Raft(view) = view {
             // It is kept, and what it leads to is still to come.
             let _ = state.disks.shown(t, node, view);
+            state.promotions.observe(t, node, view);
         }
         let seen = raft(state.raft.observe(t, node, view)).and_then(|()| match view {
             View::Applied(applied) | View::Installed(applied) | View::Opened(applied) => state

@@ -433,6 +433,11 @@ impl Cluster {
 
     /// The node's state is made durable, and its log compacted behind it.
     pub(crate) fn compact(&mut self, id: u64) {
+        self.compact_but(id, 0);
+    }
+
+    /// The same, but a tail of so many entries is kept.
+    pub(crate) fn compact_but(&mut self, id: u64, kept: u64) {
         let node = self.node(id);
         if node.install.is_some() {
             return;
@@ -442,7 +447,7 @@ impl Cluster {
                 index: *index,
                 term: *term,
             };
-            node.raft.compact(*index);
+            node.raft.compact(index.saturating_sub(kept));
             let base = node.raft.base();
             // The WAL drops what the log dropped; losing that is harmless.
             let gone = base.index.saturating_sub(node.durable.base.index) as usize;

@@ -2,6 +2,7 @@
 //! a line in a test.
 
 mod cluster;
+mod flow;
 mod hostile;
 mod invariants;
 mod leadership;

@@ -75,8 +75,7 @@ impl ApplyLane {
             }
             Request::Cluster(ClusterRequest::MemberUpdate(req)) => Command::MemberUpdate(req),
             Request::Cluster(req) => {
-                self.propose_conf_change(now, id, session, req, fx);
-                return Ok(());
+                return self.propose_conf_change(now, id, session, req, fx);
             }
             Request::Maintenance(req) => return self.maintain(now, id, session, req, fx),
             Request::Lease(req) => return self.lease_request(now, id, session, req, fx),

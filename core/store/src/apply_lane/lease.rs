@@ -11,13 +11,12 @@
 
 use super::{ApplyLane, reply};
 use crate::error::Failed;
-use crate::leader_calls::{Ask, Asker, Call, KeepAliveStreams, LeaderCalls};
+use crate::leader_calls::{Answer, Ask, Asker, KeepAliveStreams};
 use crate::lease::{Lessor, Renewal};
 use crate::reads::Read;
 use crate::rows::Rows;
 use prost::Message as _;
 use squall_api::pb::internal_raft_request::Command;
-use squall_api::pb::peer::{Forwarded, forwarded::Body};
 use squall_api::pb::{
     InternalRaftRequest, LeaseCheckpoint, LeaseCheckpointRequest, LeaseGrantRequest,
     LeaseGrantResponse, LeaseKeepAliveResponse, LeaseLeasesResponse, LeaseRevokeRequest,
@@ -25,8 +24,8 @@ use squall_api::pb::{
     RequestHeader, ResponseHeader,
 };
 use squall_api::{
-    Bug, Bugs, Config, Effect, Effects, Fatal, LaneMsg, LeaseRequest, LeaseResponse, Now, PeerBody,
-    PeerFrame, ReqId, Response, SessionId, Status, VERSION,
+    Bug, Bugs, Config, Effect, Effects, Fatal, LaneMsg, LeaseRequest, LeaseResponse, Now, ReqId,
+    Response, SessionId, Status,
 };
 use std::collections::BTreeMap;
 
@@ -34,7 +33,6 @@ use std::collections::BTreeMap;
 #[derive(Debug, Default)]
 pub(super) struct Leasing {
     pub(super) lessor: Lessor,
-    pub(super) calls: LeaderCalls,
     pub(super) streams: KeepAliveStreams,
     /// Keep-alives that wait for an entry about their lease to be applied.
     parked: BTreeMap<i64, Vec<Asker>>,
@@ -58,11 +56,15 @@ impl Leasing {
 
     pub(super) fn deadline(&self) -> Option<u64> {
         // A planted bug lets leases expire when something is applied.
-        let lessor = match self.expiring || self.lessor.expires_locally() {
+        match self.expiring || self.lessor.expires_locally() {
             true => None,
             false => self.lessor.deadline(),
-        };
-        [lessor, self.calls.deadline()].into_iter().flatten().min()
+        }
+    }
+
+    /// What is due is to be asked for again.
+    pub(super) fn expiry_refused(&mut self) {
+        self.expiring = false;
     }
 
     fn forget_leading(&mut self) {
@@ -138,7 +140,7 @@ impl ApplyLane {
     }
 
     /// Whether a planted bug answers what only a confirmed leader may.
-    fn answers_unconfirmed(&self, ask: &Ask) -> bool {
+    pub(super) fn answers_unconfirmed(&self, ask: &Ask) -> bool {
         let lessor = &self.leasing.lessor;
         match ask {
             Ask::KeepAlive(id) if lessor.get(*id).is_none() => {
@@ -148,7 +150,7 @@ impl ApplyLane {
                 self.bugs.has(Bug::UnconfirmedKeepAlive) && lessor.leads().is_some()
             }
             Ask::TimeToLive(_) => self.bugs.has(Bug::UnconfirmedTimeToLive),
-            Ask::Expire => false,
+            Ask::IsInSync(_) | Ask::Expire => false,
         }
     }
 
@@ -172,149 +174,11 @@ impl ApplyLane {
         }
     }
 
-    fn ask_leader(
-        &mut self,
-        now: Now,
-        req: ReqId,
-        ask: Ask,
-        fx: &mut Effects,
-    ) -> Result<(), Fatal> {
-        let id = self.draw_id();
-        let revision = self.meta.revision;
-        let unconfirmed = self.answers_unconfirmed(&ask).then(|| ask.clone());
-        self.leasing.calls.add(id, Call { req, ask, revision });
-        match unconfirmed {
-            None => {
-                self.route(now, id, fx);
-                Ok(())
-            }
-            Some(Ask::TimeToLive(req)) => {
-                let answer = self.time_to_live(now, req);
-                self.answer_call(now, id, LeaseResponse::TimeToLive(answer), fx)
-            }
-            Some(Ask::KeepAlive(lease)) => self.renew(now, lease, Asker::Call(id), fx),
-            Some(Ask::Expire) => unreachable!("no client asks for expiries"),
-        }
-    }
-
-    /// Brings a call to the leader, if there is one.
-    fn route(&mut self, now: Now, id: u64, fx: &mut Effects) {
-        let call = self.leasing.calls.get(id).expect("a call that waits");
-        if self.leader == self.cfg.id {
-            self.reads.add(Read::Leader {
-                term: self.term,
-                asker: Asker::Call(id),
-                ask: call.ask.clone(),
-            });
-        } else if self.leader != 0 {
-            let body = match &call.ask {
-                Ask::KeepAlive(id) => {
-                    Body::KeepAlive(squall_api::pb::LeaseKeepAliveRequest { id: *id })
-                }
-                Ask::TimeToLive(req) => Body::TimeToLive(*req),
-                Ask::Expire => unreachable!("no client asks for expiries"),
-            };
-            self.send(self.leader, id, body, fx);
-            let retry_at = now.mono.saturating_add(2 * self.cfg.heartbeat);
-            self.leasing.calls.retry_at(retry_at);
-        }
-    }
-
-    fn route_all(&mut self, now: Now, fx: &mut Effects) {
-        let waiting = &self.waiting;
-        for id in self.leasing.calls.wanted(|req| waiting.has(req)) {
-            self.route(now, id, fx);
-        }
-    }
-
-    pub(super) fn send(&self, to: u64, id: u64, body: Body, fx: &mut Effects) {
-        fx.push(Effect::Send(PeerFrame {
-            cluster: self.cfg.cluster,
-            from: self.cfg.id,
-            to,
-            version: VERSION,
-            body: PeerBody::Forwarded(Box::new(Forwarded {
-                id,
-                body: Some(body),
-            })),
-        }));
-    }
-
-    /// What another member asks of this one as the leader, or answers as one.
-    pub(super) fn forwarded(
-        &mut self,
-        now: Now,
-        frame: PeerFrame,
-        fx: &mut Effects,
-    ) -> Result<(), Fatal> {
-        let (addressed, from) = ((frame.cluster, frame.to), frame.from);
-        let PeerBody::Forwarded(forwarded) = frame.body else {
-            unreachable!("a frame for the Raft lane was given to the apply lane: {frame:?}")
-        };
-        if addressed != (self.cfg.cluster, self.cfg.id) || frame.version > VERSION {
-            fx.mark("apply.refused_frame");
-            return Ok(());
-        }
-        let call = forwarded.id;
-        let ask = match forwarded.body {
-            Some(Body::KeepAlive(req)) => Ask::KeepAlive(req.id),
-            Some(Body::TimeToLive(req)) => Ask::TimeToLive(req),
-            Some(Body::KeptAlive(resp)) => {
-                return self.answer_call(now, call, LeaseResponse::KeepAlive(resp), fx);
-            }
-            Some(Body::TimeLeft(resp)) => {
-                return self.answer_call(now, call, LeaseResponse::TimeToLive(resp), fx);
-            }
-            Some(Body::Hash(req)) => return self.answer_hash(from, call, req, fx),
-            Some(Body::Hashed(resp)) => {
-                self.heard_hash(now, from, call, &resp, fx);
-                return Ok(());
-            }
-            // Nothing that this member asks, or can answer.
-            _ => return Ok(()),
-        };
-        // Else whoever asked finds the leader, and asks again.
-        if self.leader == self.cfg.id {
-            let until = now.mono.saturating_add(self.cfg.request_timeout);
-            let asker = Asker::Peer {
-                member: from,
-                call,
-                until,
-            };
-            self.reads.add(Read::Leader {
-                term: self.term,
-                asker,
-                ask,
-            });
-        }
-        Ok(())
-    }
-
-    /// Does what the leader was asked in `term`, and a quorum has confirmed it
-    /// since.
-    pub(super) fn serve_as_leader(
-        &mut self,
-        now: Now,
-        term: u64,
-        asker: Asker,
-        ask: Ask,
-        fx: &mut Effects,
-    ) -> Result<(), Fatal> {
-        if self.leasing.lessor.leads() != Some(term) {
-            // Calls were brought to the next leader already.
-            return Ok(());
-        }
-        match ask {
-            Ask::KeepAlive(id) => self.renew(now, id, asker, fx),
-            Ask::TimeToLive(req) => {
-                let answer = self.time_to_live(now, req);
-                self.answer_asker(now, asker, LeaseResponse::TimeToLive(answer), fx)
-            }
-            Ask::Expire => {
-                self.leasing.expiring = false;
-                self.propose_expiries(now, term, fx);
-                Ok(())
-            }
+    /// A quorum has confirmed the leader since leases were due.
+    pub(super) fn expire(&mut self, now: Now, fx: &mut Effects) {
+        self.leasing.expiring = false;
+        if let Some(term) = self.leasing.lessor.leads() {
+            self.propose_expiries(now, term, fx);
         }
     }
 
@@ -328,7 +192,13 @@ impl ApplyLane {
         }
     }
 
-    fn renew(&mut self, now: Now, id: i64, asker: Asker, fx: &mut Effects) -> Result<(), Fatal> {
+    pub(super) fn renew(
+        &mut self,
+        now: Now,
+        id: i64,
+        asker: Asker,
+        fx: &mut Effects,
+    ) -> Result<(), Fatal> {
         let revision = self.meta.revision;
         let ttl = match self.leasing.lessor.renew(self.lease_clock(now), id) {
             Renewal::Unknown => 0,
@@ -355,7 +225,7 @@ impl ApplyLane {
             id,
             ttl,
         };
-        self.answer_asker(now, asker, LeaseResponse::KeepAlive(answer), fx)
+        self.answer_asker(now, asker, Answer::KeptAlive(answer), fx)
     }
 
     fn park(&mut self, id: i64, asker: Asker) {
@@ -391,7 +261,11 @@ impl ApplyLane {
         Ok(())
     }
 
-    fn time_to_live(&self, now: Now, req: LeaseTimeToLiveRequest) -> LeaseTimeToLiveResponse {
+    pub(super) fn time_to_live(
+        &self,
+        now: Now,
+        req: LeaseTimeToLiveRequest,
+    ) -> LeaseTimeToLiveResponse {
         let header = Some(self.header());
         let lessor = &self.leasing.lessor;
         match (
@@ -417,69 +291,54 @@ impl ApplyLane {
         }
     }
 
-    fn answer_asker(
+    /// Tells a client that its lease was renewed. The header is that of the member
+    /// that was asked, and its revision is not beyond the moment of the renewal,
+    /// as in etcd.
+    pub(super) fn kept_alive(
         &mut self,
         now: Now,
-        asker: Asker,
-        answer: LeaseResponse,
+        req: ReqId,
+        revision: i64,
+        mut resp: LeaseKeepAliveResponse,
         fx: &mut Effects,
     ) -> Result<(), Fatal> {
-        match asker {
-            Asker::Call(id) => self.answer_call(now, id, answer, fx),
-            Asker::Peer { member, call, .. } => {
-                let body = match answer {
-                    LeaseResponse::KeepAlive(resp) => Body::KeptAlive(resp),
-                    LeaseResponse::TimeToLive(resp) => Body::TimeLeft(resp),
-                    other => unreachable!("{other:?} is no answer of a leader"),
-                };
-                self.send(member, call, body, fx);
-                Ok(())
-            }
-            Asker::Lessor => unreachable!("the lessor asks for no answer: {answer:?}"),
-        }
-    }
-
-    /// Answers a client's call that waited for the leader, if it still waits.
-    fn answer_call(
-        &mut self,
-        now: Now,
-        id: u64,
-        answer: LeaseResponse,
-        fx: &mut Effects,
-    ) -> Result<(), Fatal> {
-        let Some(call) = self.leasing.calls.take(id) else {
-            return Ok(());
-        };
-        if !self.waiting.take(call.req) {
+        if !self.waiting.take(req) {
             return Ok(());
         }
-        // The header is that of the member that was asked, and its revision is
-        // not beyond the moment of the renewal, as in etcd.
-        let is_keep_alive = matches!(call.ask, Ask::KeepAlive(_));
-        if let LeaseResponse::TimeToLive(time_left) = &answer
-            && let Err(refusal) = self.permit_keys(now, call.req, &time_left.keys)
-        {
-            reply(call.req, Err(refusal.status()), fx);
-            return Ok(());
-        }
-        let mut response = Response::Lease(answer);
-        *response.header_mut() = Some(ResponseHeader {
-            revision: match is_keep_alive {
-                true => call.revision,
-                false => self.meta.revision,
-            },
+        resp.header = Some(ResponseHeader {
+            revision,
             ..ResponseHeader::default()
         });
-        let result = self.finish(Ok(response))?;
         fx.push(Effect::Reply {
-            id: call.req,
-            result,
-            last: !is_keep_alive,
+            id: req,
+            result: self.finish(Ok(Response::Lease(LeaseResponse::KeepAlive(resp))))?,
+            last: false,
         });
-        if let Some((session, lease)) = self.leasing.streams.answered(call.req) {
-            self.wait(now, call.req, session, None);
-            return self.ask_leader(now, call.req, Ask::KeepAlive(lease), fx);
+        if let Some((session, lease)) = self.leasing.streams.answered(req) {
+            self.wait(now, req, session, None);
+            return self.ask_leader(now, req, Ask::KeepAlive(lease), fx);
         }
+        Ok(())
+    }
+
+    /// Tells a client what is left of a lease.
+    pub(super) fn time_left(
+        &mut self,
+        now: Now,
+        req: ReqId,
+        mut resp: LeaseTimeToLiveResponse,
+        fx: &mut Effects,
+    ) -> Result<(), Fatal> {
+        if !self.waiting.has(req) {
+            return Ok(());
+        }
+        resp.header = Some(self.header());
+        let result = match self.permit_keys(now, req, &resp.keys) {
+            Ok(()) => Ok(Response::Lease(LeaseResponse::TimeToLive(resp))),
+            Err(refusal) => Err(refusal.into()),
+        };
+        let result = self.finish(result)?;
+        self.answer(req, result, fx);
         Ok(())
     }
 
@@ -496,23 +355,9 @@ impl ApplyLane {
     }
 
     /// Somebody else leads, or nobody, or this member in another term.
-    pub(super) fn leader_changed(&mut self, now: Now, fx: &mut Effects) {
+    pub(super) fn leave_leases(&mut self) {
         if !self.bugs.has(Bug::RevokeWhenDeposed) && !self.bugs.has(Bug::ExpireLocally) {
             self.leasing.forget_leading();
-        }
-        self.leasing.calls.is_retry_due(u64::MAX);
-        self.route_all(now, fx);
-    }
-
-    /// What waited for a confirmation does so in vain.
-    pub(super) fn leader_ask_refused(&mut self, now: Now, asker: Asker) {
-        match asker {
-            Asker::Lessor => self.leasing.expiring = false,
-            Asker::Call(_) => {
-                let retry_at = now.mono.saturating_add(2 * self.cfg.heartbeat);
-                self.leasing.calls.retry_at(retry_at);
-            }
-            Asker::Peer { .. } => {}
         }
     }
 
@@ -522,9 +367,6 @@ impl ApplyLane {
         if leads && self.leasing.lessor.leads().is_none() {
             fx.mark("lease.extended_all");
             self.leasing.lessor.lead(self.lease_clock(now), self.term);
-        }
-        if self.leasing.calls.is_retry_due(now.mono) {
-            self.route_all(now, fx);
         }
         let Some(term) = self.leasing.lessor.leads() else {
             return;

@@ -2,16 +2,17 @@
 
 use super::{ApplyLane, reply};
 use crate::auth::Caller;
-use crate::error::Failed;
+use crate::error::{Failed, Refusal};
+use crate::leader_calls::Ask;
 use crate::membership::single;
 use raft_proto::eraftpb::{ConfChangeType, ConfChangeV2};
 use squall_api::pb::{
-    ConfChangeContext, Member, MemberAddResponse, MemberPromoteResponse, MemberRemoveResponse,
-    MemberUpdateRequest, MemberUpdateResponse, ResponseHeader,
+    ConfChangeContext, Member, MemberAddResponse, MemberPromoteRequest, MemberPromoteResponse,
+    MemberRemoveResponse, MemberUpdateRequest, MemberUpdateResponse, ResponseHeader,
 };
 use squall_api::{
-    Bug, ClusterRequest, ClusterResponse, Effect, Effects, LaneMsg, MaintenanceRequest, Now, ReqId,
-    Request, Response, SessionId, View,
+    Bug, ClusterRequest, ClusterResponse, Effect, Effects, Fatal, LaneMsg, MaintenanceRequest, Now,
+    ReqId, Request, Response, SessionId, View,
 };
 use squall_raft::confchange::Configuration;
 
@@ -39,7 +40,9 @@ impl ApplyLane {
         is_harmless || !self.is_learner() || self.bugs.has(Bug::LearnerServes)
     }
 
-    /// Proposes to add, remove or promote a member.
+    /// Proposes to add, remove or promote a member. A learner is promoted if the
+    /// leader says that it has caught up: else it would count towards quorums that
+    /// it cannot help to make.
     pub(super) fn propose_conf_change(
         &mut self,
         now: Now,
@@ -47,12 +50,65 @@ impl ApplyLane {
         session: SessionId,
         request: ClusterRequest,
         fx: &mut Effects,
-    ) {
-        let caller = match self.caller(now, req) {
-            Ok(caller) => caller,
-            Err(refusal) => return reply(req, Err(refusal.status()), fx),
-        };
+    ) -> Result<(), Fatal> {
         let proposal = self.draw_id();
+        let change = match self.conf_change(now, req, proposal, &request) {
+            Ok(change) => change,
+            Err(refusal) => {
+                reply(req, Err(refusal.status()), fx);
+                return Ok(());
+            }
+        };
+        if let ClusterRequest::MemberPromote(promote) = request
+            && !self.bugs.has(Bug::PromoteUnready)
+        {
+            self.wait(now, req, session, None);
+            return self.ask_leader(now, req, Ask::IsInSync(promote.id), fx);
+        }
+        self.wait(now, req, session, Some(proposal));
+        send_conf_change(req, proposal, change, fx);
+        Ok(())
+    }
+
+    /// Goes on with a promotion when the leader has said whether the learner has
+    /// caught up.
+    pub(super) fn promote(
+        &mut self,
+        now: Now,
+        req: ReqId,
+        member: u64,
+        is_in_sync: bool,
+        fx: &mut Effects,
+    ) {
+        if !is_in_sync {
+            fx.mark("apply.refused_unready_learner");
+            return self.answer(req, Err(Refusal::MemberNotInSync.status()), fx);
+        }
+        if !self.waiting.has(req) {
+            return;
+        }
+        let proposal = self.draw_id();
+        let request = ClusterRequest::MemberPromote(MemberPromoteRequest { id: member });
+        match self.conf_change(now, req, proposal, &request) {
+            Ok(change) => {
+                self.waiting.await_proposal(req, proposal);
+                send_conf_change(req, proposal, change, fx);
+            }
+            // Since it was asked, somebody else has changed the members.
+            Err(refusal) => self.answer(req, Err(refusal.status()), fx),
+        }
+    }
+
+    /// The change that is asked for, if it can be made as far as this member
+    /// knows.
+    fn conf_change(
+        &self,
+        now: Now,
+        req: ReqId,
+        proposal: u64,
+        request: &ClusterRequest,
+    ) -> Result<ConfChangeV2, Refusal> {
+        let caller = self.caller(now, req)?;
         let mut context = ConfChangeContext {
             header: Some(Caller::header(caller, proposal)),
             ..ConfChangeContext::default()
@@ -66,7 +122,7 @@ impl ApplyLane {
                 };
                 context.member = Some(Member {
                     id,
-                    peer_ur_ls: add.peer_ur_ls,
+                    peer_ur_ls: add.peer_ur_ls.clone(),
                     is_learner: add.is_learner,
                     ..Member::default()
                 });
@@ -81,16 +137,8 @@ impl ApplyLane {
             }
             other => unreachable!("{} changes no configuration", other.name()),
         };
-        if let Err(refusal) = self.meta.membership.clone().change(&change, context) {
-            reply(req, Err(refusal.status()), fx);
-            return;
-        }
-        self.wait(now, req, session, Some(proposal));
-        fx.push(Effect::View(View::Proposed { req, proposal }));
-        fx.push(Effect::Lane(LaneMsg::ProposeConfChange {
-            id: proposal,
-            change: Box::new(change),
-        }));
+        self.meta.membership.clone().change(&change, context)?;
+        Ok(change)
     }
 
     /// Applies a change of members, and says what its proposer is to hear.
@@ -162,4 +210,12 @@ impl ApplyLane {
             ..ResponseHeader::default()
         }
     }
+}
+
+fn send_conf_change(req: ReqId, proposal: u64, change: ConfChangeV2, fx: &mut Effects) {
+    fx.push(Effect::View(View::Proposed { req, proposal }));
+    fx.push(Effect::Lane(LaneMsg::ProposeConfChange {
+        id: proposal,
+        change: Box::new(change),
+    }));
 }

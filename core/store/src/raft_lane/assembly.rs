@@ -2,9 +2,9 @@
 
 use super::marks;
 use bytes::{Bytes, BytesMut};
-use protobuf::Message as _;
 use raft_proto::eraftpb::{Message, MessageType};
 use squall_api::pb::peer::{SnapshotChunk, SnapshotReceived};
+use squall_api::wire;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// A snapshot with more data than this many bytes is refused: it is put
@@ -142,7 +142,7 @@ fn with_data(mut msg: Message, data: Bytes) -> Message {
 
 /// Which snapshot a chunk is of, and its message; `None` if it is of none.
 fn check(from: u64, me: u64, chunk: &SnapshotChunk) -> Option<(Key, Message)> {
-    let msg = Message::parse_from_bytes(&chunk.message).ok()?;
+    let msg = wire::parse::<Message>(&chunk.message).ok()?;
     let is_addressed = msg.from == from && msg.to == me;
     let end = chunk.offset.checked_add(chunk.data.len() as u64)?;
     let metadata = msg.get_snapshot().get_metadata();

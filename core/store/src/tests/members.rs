@@ -137,8 +137,12 @@ impl Cluster {
             match effect {
                 Effect::Send(frame) => {
                     if !self.cut_off.contains(&id) && !self.cut_off.contains(&frame.to) {
-                        let input = Input::Peer(frame.clone());
-                        self.inputs.push_back((frame.to, Lane::Raft, input));
+                        let lane = match frame.is_for_raft() {
+                            true => Lane::Raft,
+                            false => Lane::Apply,
+                        };
+                        let to = frame.to;
+                        self.inputs.push_back((to, lane, Input::Peer(frame)));
                     }
                 }
                 Effect::Lane(msg) => self.inputs.push_back((id, other, Input::Lane(msg))),
@@ -360,6 +364,51 @@ fn a_member_joins_as_a_learner_is_promoted_and_removed() {
     let again = cluster.call(1, remove(4));
     assert!(again.contains("member not found"), "{again}");
     assert_eq!(cluster.call(1, add(false)), "32: members 1 2 3 5");
+}
+
+#[test]
+fn a_learner_is_promoted_when_it_has_caught_up_whoever_is_asked() {
+    let mut cluster = Cluster::new();
+    for i in 0..30 {
+        cluster.call(1, put_req(i));
+    }
+    assert_eq!(cluster.call(1, add(true)), "31: members 1 2 3 (4)");
+    let unready = "FailedPrecondition: etcdserver: can only promote a learner member which is in \
+                   sync with leader";
+    for asked in 1..=3 {
+        assert_eq!(cluster.call(asked, promote(4)), unready, "never started");
+    }
+    cluster.start(4);
+    cluster.run(3_000);
+    // Cut off, it may fall behind by no more than a tenth.
+    cluster.cut_off.insert(4);
+    for i in 0..10 {
+        cluster.call(1, put_req(i));
+    }
+    let leader = cluster.leader();
+    for asked in [leader, leader % 3 + 1] {
+        assert_eq!(cluster.call(asked, promote(4)), unready);
+    }
+    cluster.cut_off.clear();
+    cluster.run(1_000);
+    let follower = cluster.leader() % 3 + 1;
+    assert_eq!(cluster.call(follower, promote(4)), "41: members 1 2 3 4");
+}
+
+#[test]
+fn a_promotion_waits_for_a_leader_and_for_no_longer_than_others() {
+    let mut cluster = Cluster::new();
+    cluster.call(1, add(true));
+    cluster.start(4);
+    cluster.run(2_000);
+    let leader = cluster.leader();
+    let asked = leader % 3 + 1;
+    // The leader goes; whoever is asked finds the next one.
+    cluster.cut_off.insert(leader);
+    assert_eq!(cluster.call(asked, promote(4)), "1: members 1 2 3 4");
+    cluster.cut_off = (1..=4).filter(|id| *id != asked).collect();
+    let said = cluster.call(asked, remove(4));
+    assert!(said.starts_with("Unavailable"), "{said}");
 }
 
 #[test]

@@ -43,8 +43,8 @@ pub fn dump_log(disk: &dyn Disk) -> io::Result<(String, usize)> {
                     let _ = writeln!(out, "  {at:>8}  {}", line(&record));
                     at += len;
                 }
-                Err(what) => {
-                    let left = bytes.len() - at;
+                Err(no_record) => {
+                    let (left, what) = (bytes.len() - at, no_record.what());
                     let _ = writeln!(out, "  {at:>8}  BAD RECORD, {left} bytes left: {what}");
                     damaged += 1;
                     break;

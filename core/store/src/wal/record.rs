@@ -10,6 +10,7 @@
 
 use protobuf::Message as _;
 use raft_proto::eraftpb::{Entry, HardState};
+use squall_api::wire;
 use squall_raft::LogBase;
 
 /// Bytes before a record's payload.
@@ -37,6 +38,23 @@ impl Place {
         hasher.update(&self.offset.to_le_bytes());
         hasher.update(bytes);
         hasher.finalize()
+    }
+}
+
+/// Why bytes are no record; the text says what is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum NoRecord {
+    /// They are not what was written: a torn end, or damage.
+    Damaged(String),
+    /// They are what was written, for their checksum holds, and mean nothing.
+    Written(String),
+}
+
+impl NoRecord {
+    pub(crate) fn what(self) -> String {
+        match self {
+            NoRecord::Damaged(what) | NoRecord::Written(what) => what,
+        }
     }
 }
 
@@ -98,16 +116,18 @@ impl Record {
     }
 
     /// Reads the record with which `bytes` begins: itself, its length, and its
-    /// testimony. The error says what is wrong.
-    pub(crate) fn decode(bytes: &[u8], place: Place) -> Result<(Record, usize, u64), String> {
-        let (len, synced) = check(bytes, place)?;
-        Record::parse(bytes, len).map(|record| (record, HEADER_LEN + len, synced))
+    /// testimony.
+    pub(crate) fn decode(bytes: &[u8], place: Place) -> Result<(Record, usize, u64), NoRecord> {
+        let (len, synced) = check(bytes, place).map_err(NoRecord::Damaged)?;
+        let record = Record::parse(bytes, len).map_err(NoRecord::Written)?;
+        Ok((record, HEADER_LEN + len, synced))
     }
 
     /// A planted bug: as [`Record::decode`], without looking at the checksum.
-    pub(crate) fn decode_unchecked(bytes: &[u8]) -> Result<(Record, usize, u64), String> {
-        let len = length(bytes)?;
-        Record::parse(bytes, len).map(|record| (record, HEADER_LEN + len, 0))
+    pub(crate) fn decode_unchecked(bytes: &[u8]) -> Result<(Record, usize, u64), NoRecord> {
+        let len = length(bytes).map_err(NoRecord::Damaged)?;
+        let record = Record::parse(bytes, len).map_err(NoRecord::Damaged)?;
+        Ok((record, HEADER_LEN + len, 0))
     }
 
     fn parse(bytes: &[u8], len: usize) -> Result<Record, String> {
@@ -121,13 +141,9 @@ impl Record {
             },
             (2, 16) => Record::Compacted(base(word(payload, 0), word(payload, 1))),
             (3, 16) => Record::Reset(base(word(payload, 0), word(payload, 1))),
-            (4, _) => {
-                let mut entry = Entry::default();
-                entry
-                    .merge_from_bytes(payload)
-                    .map_err(|e| format!("its entry does not parse: {e}"))?;
-                Record::Entry(entry)
-            }
+            (4, _) => wire::parse(payload)
+                .map(Record::Entry)
+                .map_err(|e| format!("its entry does not parse: {e}"))?,
             (5, 24) => Record::HardState(HardState {
                 term: word(payload, 0),
                 vote: word(payload, 1),

@@ -1,6 +1,6 @@
 //! From the segments on a disk to a log.
 
-use super::record::{FORMAT, Place, Record, testifies_beyond};
+use super::record::{FORMAT, NoRecord, Place, Record, testifies_beyond};
 use super::segment::{DIR, Segment, is_temporary};
 use raft_proto::eraftpb::{Entry, HardState};
 use squall_api::{Bug, Bugs, Disk, Open, OpenError};
@@ -132,10 +132,12 @@ impl Replayed {
                         path.display()
                     ))));
                 }
+                Err(NoRecord::Written(what)) => return Err(corrupt(&path, at, &what)),
                 // The next segment began when all of this one was durable.
-                Err(what) if !is_last => return Err(corrupt(&path, at, &what)),
-                Err(what) if records < START_RECORDS => return Err(corrupt(&path, at, &what)),
-                Err(what) => {
+                Err(NoRecord::Damaged(what)) if !is_last || records < START_RECORDS => {
+                    return Err(corrupt(&path, at, &what));
+                }
+                Err(NoRecord::Damaged(what)) => {
                     // After a power loss any part of what was not synced may be
                     // there, so intact records may follow a hole. Only testimony
                     // that the hole was durable once tells rot from a torn tail.
