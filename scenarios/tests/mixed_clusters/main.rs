@@ -3,7 +3,7 @@
 //! What clients see is linearizable, Raft's properties hold over both, and a
 //! seed gives the same run again.
 //!
-//! `SQUALL_MIXED_SEEDS` is how many seeds each scenario gets.
+//! `SQUALL_MIXED_SEEDS` is how many seeds each scenario gets; 84 make 504 runs each way.
 
 mod lane;
 mod log_file;

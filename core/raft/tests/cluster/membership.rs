@@ -292,3 +292,25 @@ fn a_restart_finds_the_configuration_and_applies_no_change_twice() {
     assert_eq!(configuration(&c, 2), "voters=(1 2 4) learners=(3)");
     assert_story!(c);
 }
+
+#[test]
+fn a_voter_that_has_just_joined_does_not_hold_up_reads() {
+    let mut c = Cluster::new(1);
+    c.quietly(|c| {
+        c.elect(1);
+        c.read(1, 1);
+        c.add_node(2);
+        c.change(1, "v2");
+        c.sync(1);
+        settle_with_snapshots(c);
+        c.timeout(1);
+        settle_with_snapshots(c);
+    });
+    assert_eq!(configuration(&c, 2), "voters=(1 2)");
+    c.say("Node 1 has confirmed a read alone. Node 2, a voter since, has answered no round: the next read begins one at once, and does not wait for the next heartbeat.");
+    c.read(1, 2);
+    c.deliver(1, 2);
+    c.deliver(2, 1);
+    assert_eq!(c.nodes[&1].readable.last(), Some(&(2, 2)));
+    assert_story!(c);
+}

@@ -10,11 +10,17 @@
 //! The messages that travel are those of ours in one half of the schedules,
 //! and those of raft-rs in the other, so that each also reads what the other
 //! writes. Where both are right and yet differ, [`pair`] and [`plain`] say why
-//! and even out just that. Not compared are snapshots and reads, which ours
-//! does another way (asynchronously, and in numbered rounds of heartbeats).
+//! and even out just that. Snapshots and reads are not among these messages:
+//! ours does them another way (asynchronously, and in numbered rounds of
+//! heartbeats). What they lead to is compared by [`changes`], with changes of
+//! members and transfers of leadership.
 
+mod changes;
+mod cluster;
+mod ours;
 mod pair;
 mod plain;
+mod theirs;
 
 use pair::{Limits, Pair};
 use proptest::prelude::*;
