@@ -8,7 +8,7 @@ use squall_api::pb::compare::{CompareResult, CompareTarget};
 use squall_api::pb::v3electionpb::LeaderResponse;
 use squall_api::pb::{Event, TxnRequest, event};
 use squall_api::{ElectionRequest, ElectionResponse};
-use squall_record::{Call, Fact, Op, Outcome, Ret, seconds};
+use squall_record::{Call, Fact, Op, Outcome, Ret, Witness, seconds};
 use std::collections::BTreeMap;
 
 /// A key and the revision of its creation.
@@ -90,29 +90,39 @@ fn is_first(case: &Case<'_>, key: &Bytes, revision: i64) -> Option<Result<(), Fa
     })
 }
 
-/// A lock is given to whom is first in line then.
-pub(super) fn lock_in_line(case: &Case<'_>) -> Found {
-    const GUARANTEE: &str = "a lock is given to the first in line, in the order in which they came";
+/// Judges who had to be first in line: each claim is an operation, the key that was
+/// to be first, and the revision at which.
+fn first_in_line<'a>(
+    case: &Case<'_>,
+    claims: impl Iterator<Item = (&'a Op, &'a Bytes, i64)>,
+    wrong: impl Fn(&Op, &Bytes, i64, Fact) -> Box<Witness>,
+) -> Found {
     let mut judged = Judged::default();
-    for op in case.history {
-        let Some((key, revision)) = given(op) else {
-            continue;
-        };
+    for (op, key, revision) in claims {
         match is_first(case, key, revision) {
             None => judged.unclear += 1,
             Some(Ok(())) => judged.sure += 1,
-            Some(Err(head)) => {
-                let sentence = format!(
-                    "{} was given the lock at revision {revision}, and {} was not first in line",
-                    who(op),
-                    text(key)
-                );
-                let (ops, facts) = (vec![op], vec![head]);
-                return Err(broken(GUARANTEE, "not-first", sentence, ops, facts));
-            }
+            Some(Err(head)) => return Err(wrong(op, key, revision, head)),
         }
     }
     Ok(judged)
+}
+
+/// A lock is given to whom is first in line then.
+pub(super) fn lock_in_line(case: &Case<'_>) -> Found {
+    const GUARANTEE: &str = "a lock is given to the first in line, in the order in which they came";
+    let claims = case.history.iter().filter_map(|op| {
+        let (key, revision) = given(op)?;
+        Some((op, key, revision))
+    });
+    first_in_line(case, claims, |op, key, revision, head| {
+        let sentence = format!(
+            "{} was given the lock at revision {revision}, and {} was not first in line",
+            who(op),
+            text(key)
+        );
+        broken(GUARANTEE, "not-first", sentence, vec![op], vec![head])
+    })
 }
 
 /// The lock in whose name a transaction writes.
@@ -129,30 +139,21 @@ fn fence(txn: &TxnRequest) -> Option<&Bytes> {
 pub(super) fn fenced(case: &Case<'_>) -> Found {
     const GUARANTEE: &str = "a write that is fenced by a lock's key takes effect only while that key \
                              is first in line";
-    let mut judged = Judged::default();
-    for op in case.history {
+    let claims = case.history.iter().filter_map(|op| {
         let (Call::Txn(txn), Outcome::Ok(Ret::Txn(answer))) = (&op.call, &op.outcome) else {
-            continue;
+            return None;
         };
-        let (Some(key), true) = (fence(txn), answer.succeeded) else {
-            continue;
-        };
-        let revision = revision_of(op);
-        match is_first(case, key, revision) {
-            None => judged.unclear += 1,
-            Some(Ok(())) => judged.sure += 1,
-            Some(Err(head)) => {
-                let sentence = format!(
-                    "{} wrote in the name of {}, which did not hold the lock at revision {revision}",
-                    who(op),
-                    text(key)
-                );
-                let (ops, facts) = (vec![op], vec![head]);
-                return Err(broken(GUARANTEE, "fence-passed", sentence, ops, facts));
-            }
-        }
-    }
-    Ok(judged)
+        let key = fence(txn).filter(|_| answer.succeeded)?;
+        Some((op, key, revision_of(op)))
+    });
+    first_in_line(case, claims, |op, key, revision, head| {
+        let sentence = format!(
+            "{} wrote in the name of {}, which did not hold the lock at revision {revision}",
+            who(op),
+            text(key)
+        );
+        broken(GUARANTEE, "fence-passed", sentence, vec![op], vec![head])
+    })
 }
 
 /// Who is told that it leads, or of whom it is told, was at the head of the line.

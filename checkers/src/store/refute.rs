@@ -265,14 +265,16 @@ fn written(
     }
 }
 
-/// Calls `f` for every version that an answer shows, and whether it was read at
-/// an earlier revision.
-fn visit_shown<'a>(op: &'a Op, f: &mut impl FnMut(&'a KeyValue, bool)) {
-    fn txn<'a>(
-        call: &'a pb::TxnRequest,
-        got: &'a pb::TxnResponse,
-        f: &mut impl FnMut(&'a KeyValue, bool),
-    ) {
+/// One thing that an operation asked for, and what it was answered.
+enum Part<'a> {
+    Range(&'a pb::RangeRequest, &'a pb::RangeResponse),
+    Put(&'a pb::PutRequest, Option<&'a KeyValue>),
+    Delete(&'a pb::DeleteRangeRequest, &'a pb::DeleteRangeResponse),
+}
+
+/// Calls `f` for every part of an answered operation that was done, in order.
+fn visit_parts<'a>(op: &'a Op, f: &mut impl FnMut(Part<'a>)) {
+    fn txn<'a>(call: &'a pb::TxnRequest, got: &'a pb::TxnResponse, f: &mut impl FnMut(Part<'a>)) {
         let branch = if got.succeeded {
             &call.success
         } else {
@@ -281,14 +283,15 @@ fn visit_shown<'a>(op: &'a Op, f: &mut impl FnMut(&'a KeyValue, bool)) {
         for (call, got) in branch.iter().zip(&got.responses) {
             match (&call.request, &got.response) {
                 (Some(SubRequest::RequestRange(r)), Some(SubResponse::ResponseRange(got))) => {
-                    got.kvs.iter().for_each(|kv| f(kv, r.revision > 0));
+                    f(Part::Range(r, got));
                 }
-                (_, Some(SubResponse::ResponsePut(got))) => {
-                    got.prev_kv.iter().for_each(|kv| f(kv, false));
+                (Some(SubRequest::RequestPut(r)), Some(SubResponse::ResponsePut(got))) => {
+                    f(Part::Put(r, got.prev_kv.as_ref()));
                 }
-                (_, Some(SubResponse::ResponseDeleteRange(got))) => {
-                    got.prev_kvs.iter().for_each(|kv| f(kv, false));
-                }
+                (
+                    Some(SubRequest::RequestDeleteRange(r)),
+                    Some(SubResponse::ResponseDeleteRange(got)),
+                ) => f(Part::Delete(r, got)),
                 (Some(SubRequest::RequestTxn(r)), Some(SubResponse::ResponseTxn(got))) => {
                     txn(r, got, f);
                 }
@@ -297,18 +300,22 @@ fn visit_shown<'a>(op: &'a Op, f: &mut impl FnMut(&'a KeyValue, bool)) {
         }
     }
     match (&op.call, &op.outcome) {
-        (Call::Range(r), Outcome::Ok(Ret::Range(got))) => {
-            got.kvs.iter().for_each(|kv| f(kv, r.revision > 0));
-        }
-        (Call::Put(_), Outcome::Ok(Ret::Put(got))) => {
-            got.prev_kv.iter().for_each(|kv| f(kv, false));
-        }
-        (Call::DeleteRange(_), Outcome::Ok(Ret::DeleteRange(got))) => {
-            got.prev_kvs.iter().for_each(|kv| f(kv, false));
-        }
+        (Call::Range(r), Outcome::Ok(Ret::Range(got))) => f(Part::Range(r, got)),
+        (Call::Put(r), Outcome::Ok(Ret::Put(got))) => f(Part::Put(r, got.prev_kv.as_ref())),
+        (Call::DeleteRange(r), Outcome::Ok(Ret::DeleteRange(got))) => f(Part::Delete(r, got)),
         (Call::Txn(r), Outcome::Ok(Ret::Txn(got))) => txn(r, got, f),
         _ => {}
     }
+}
+
+/// Calls `f` for every version that an answer shows, and whether it was read at
+/// an earlier revision.
+fn visit_shown<'a>(op: &'a Op, f: &mut impl FnMut(&'a KeyValue, bool)) {
+    visit_parts(op, &mut |part| match part {
+        Part::Range(r, got) => got.kvs.iter().for_each(|kv| f(kv, r.revision > 0)),
+        Part::Put(_, before) => before.into_iter().for_each(|kv| f(kv, false)),
+        Part::Delete(_, got) => got.prev_kvs.iter().for_each(|kv| f(kv, false)),
+    });
 }
 
 /// What an acknowledged call wrote, in order: intervals of keys, each with the put
@@ -317,36 +324,9 @@ fn visit_writes<'a>(
     op: &'a Op,
     f: &mut impl FnMut(&'a [u8], &'a [u8], Option<&'a pb::PutRequest>),
 ) {
-    fn txn<'a>(
-        call: &'a pb::TxnRequest,
-        got: &'a pb::TxnResponse,
-        f: &mut impl FnMut(&'a [u8], &'a [u8], Option<&'a pb::PutRequest>),
-    ) {
-        let branch = if got.succeeded {
-            &call.success
-        } else {
-            &call.failure
-        };
-        for (call, got) in branch.iter().zip(&got.responses) {
-            match (&call.request, &got.response) {
-                (Some(SubRequest::RequestPut(put)), _) => f(&put.key, &[], Some(put)),
-                (
-                    Some(SubRequest::RequestDeleteRange(d)),
-                    Some(SubResponse::ResponseDeleteRange(got)),
-                ) if got.deleted > 0 => f(&d.key, &d.range_end, None),
-                (Some(SubRequest::RequestTxn(r)), Some(SubResponse::ResponseTxn(got))) => {
-                    txn(r, got, f);
-                }
-                _ => {}
-            }
-        }
-    }
-    match (&op.call, &op.outcome) {
-        (Call::Put(put), Outcome::Ok(_)) => f(&put.key, &[], Some(put)),
-        (Call::DeleteRange(d), Outcome::Ok(Ret::DeleteRange(got))) if got.deleted > 0 => {
-            f(&d.key, &d.range_end, None);
-        }
-        (Call::Txn(r), Outcome::Ok(Ret::Txn(got))) => txn(r, got, f),
-        _ => {}
-    }
+    visit_parts(op, &mut |part| match part {
+        Part::Put(put, _) => f(&put.key, &[], Some(put)),
+        Part::Delete(d, got) if got.deleted > 0 => f(&d.key, &d.range_end, None),
+        Part::Range(..) | Part::Delete(..) => {}
+    });
 }
