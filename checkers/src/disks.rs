@@ -11,7 +11,7 @@
 
 use crate::raft::shadow::Shadow;
 use squall_api::eraftpb::{Message, MessageType};
-use squall_api::{EntryId, MembersView, RaftView, Role, SyncId};
+use squall_api::{EntryId, LogChange, MembersView, RaftView, Role, SyncId};
 use squall_record::{Check, Fact, Reason, Verdict, Witness, seconds};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -81,10 +81,17 @@ struct Change {
     term: u64,
     vote: u64,
     first_index: u64,
-    log: Option<squall_api::LogChange>,
+    log: Option<Arc<LogChange>>,
 }
 
 impl Image {
+    /// Whether it is as it was after this change already.
+    fn shows(&self, change: &Change) -> bool {
+        change.log.is_none()
+            && (self.term, self.vote) == (change.term, change.vote)
+            && self.log.first() == change.first_index
+    }
+
     fn apply(&mut self, change: &Change) {
         (self.term, self.vote) = (change.term, change.vote);
         if let Some(log) = &change.log {
@@ -144,8 +151,11 @@ impl Disks {
             log: view.log.clone(),
         };
         if let Some(written) = &mut member.written {
-            written.apply(&change);
-            member.changes.push(change);
+            // Views also tell of what is not on the disk.
+            if !written.shows(&change) {
+                written.apply(&change);
+                member.changes.push(change);
+            }
         } else {
             let mut image = Image::default();
             if change.log.is_none() {

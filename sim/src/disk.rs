@@ -4,7 +4,7 @@ use crate::rng::Streams;
 use squall_api::SyncId;
 use state::State;
 use std::ops::RangeInclusive;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::{fmt, io};
 
@@ -106,6 +106,7 @@ pub struct StartedSync {
 }
 
 /// What there is to know of a step that has run.
+#[derive(Default)]
 pub(crate) struct EndOfStep {
     /// Disk time that it spent, in nanoseconds.
     pub(crate) spent: u64,
@@ -155,7 +156,15 @@ pub struct NodeDisk {
     state: Mutex<State>,
     /// What the present step has spent, as of its last operation: every effect asks.
     spent: AtomicU64,
+    /// When the present step began, if the state does not know of it yet: most
+    /// steps do nothing here, and cost nothing.
+    began: AtomicU64,
+    /// Whether anybody had the state since the last step that did.
+    used: AtomicBool,
 }
+
+/// The state knows of the present step.
+const KNOWN: u64 = u64::MAX;
 
 impl NodeDisk {
     /// An empty disk with the directories `wal`, `db` and the root.
@@ -170,6 +179,8 @@ impl NodeDisk {
             node,
             state: Mutex::new(State::new(node, p, *s)),
             spent: AtomicU64::new(0),
+            began: AtomicU64::new(KNOWN),
+            used: AtomicBool::new(false),
         })
     }
 
@@ -185,6 +196,8 @@ impl NodeDisk {
             node: self.node,
             spent: AtomicU64::new(state.spent),
             state: Mutex::new(state),
+            began: AtomicU64::new(KNOWN),
+            used: AtomicBool::new(true),
         })
     }
 
@@ -197,7 +210,7 @@ impl NodeDisk {
     /// operations are stamped `t` plus what the step has spent. Lanes' steps run
     /// one by one, but their timelines may overlap.
     pub fn begin_step(&self, t: u64) {
-        self.state().begin_step(t);
+        self.began.store(t, Ordering::Relaxed);
         self.spent.store(0, Ordering::Relaxed);
     }
 
@@ -208,7 +221,12 @@ impl NodeDisk {
 
     /// What there is to know of a step that has run.
     pub(crate) fn end_step(&self) -> EndOfStep {
-        self.state().end_step()
+        if !self.used.load(Ordering::Relaxed) {
+            return EndOfStep::default();
+        }
+        let end = self.state().end_step();
+        self.used.store(false, Ordering::Relaxed);
+        end
     }
 
     /// Disk time spent since the step began, in nanoseconds.
@@ -371,7 +389,14 @@ impl NodeDisk {
 
     fn state(&self) -> MutexGuard<'_, State> {
         // A broken assertion elsewhere must not hide behind a second panic here.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        self.used.store(true, Ordering::Relaxed);
+        let began = self.began.load(Ordering::Relaxed);
+        if began != KNOWN {
+            self.began.store(KNOWN, Ordering::Relaxed);
+            state.begin_step(began);
+        }
+        state
     }
 }
 

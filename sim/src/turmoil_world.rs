@@ -169,7 +169,7 @@ impl World {
             id,
             session: SessionId(0),
             meta: Metadata::default(),
-            req: call,
+            req: Box::new(call),
         };
         if !self.node(member).tell_apply(request) {
             // Learning it takes time as well: who tries again may not spin.

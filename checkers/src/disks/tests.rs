@@ -1,5 +1,6 @@
 use super::*;
 use squall_api::LogChange;
+use std::sync::Arc;
 
 const SYNC: SyncId = SyncId(1);
 
@@ -12,10 +13,12 @@ fn entry(term: u64, index: u64) -> EntryId {
 
 /// A view of `node` in `term` that appends the entries `from..=to` of its term.
 fn view(role: Role, term: u64, vote: u64, commit: u64, log: Option<(u64, u64)>) -> RaftView {
-    let log = log.map(|(from, to)| LogChange {
-        from,
-        entries: (from..=to).map(|index| entry(term, index)).collect(),
-        conf_changes: Vec::new(),
+    let log = log.map(|(from, to)| {
+        Arc::new(LogChange {
+            from,
+            entries: (from..=to).map(|index| entry(term, index)).collect(),
+            conf_changes: Vec::new(),
+        })
     });
     RaftView {
         term,

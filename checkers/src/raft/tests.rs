@@ -147,16 +147,17 @@ impl Story {
                 let from = from.parse().expect("an index");
                 let entries = Vec::from_iter((!rest.is_empty()).then(|| entry(from, rest)));
                 view.last_index = from + entries.len() as u64 - 1;
-                view.log = Some(LogChange {
+                view.log = Some(Arc::new(LogChange {
                     from,
                     entries,
                     conf_changes: Vec::from_iter(changes_members(rest).then_some(from)),
-                });
+                }));
             } else if let Some(members) = word.strip_prefix("members=") {
                 let ids = members.split(',').map(|id| id.parse().expect("an id"));
                 view.members = Some(Arc::new(MembersView::first(ids)));
             } else {
                 let change = view.log.as_mut().expect("entries follow an @index");
+                let change = Arc::make_mut(change);
                 view.last_index += 1;
                 if changes_members(word) {
                     change.conf_changes.push(view.last_index);
@@ -590,11 +591,11 @@ fn a_long_run_of_three_members_passes() {
     for index in 1..=views {
         view.last_index = index;
         view.commit = index - 1;
-        view.log = Some(LogChange {
+        view.log = Some(Arc::new(LogChange {
             from: index,
             entries: vec![entry(index, "1a")],
             conf_changes: Vec::new(),
-        });
+        }));
         for node in 1..=3 {
             view.role = if node == 1 {
                 Role::Leader

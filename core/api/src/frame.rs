@@ -154,6 +154,16 @@ impl PeerFrame {
         }
     }
 
+    /// How many bytes [`PeerFrame::encode_body`] appends.
+    pub fn body_len(&self) -> usize {
+        1 + match &self.body {
+            PeerBody::Raft(msg) => msg.compute_size() as usize,
+            PeerBody::Forwarded(msg) => prost::Message::encoded_len(&**msg),
+            PeerBody::Chunk(msg) => prost::Message::encoded_len(&**msg),
+            PeerBody::Received(msg) => prost::Message::encoded_len(msg),
+        }
+    }
+
     /// Takes one frame off the front of `input`; on an error, `input` is as it
     /// was. Only [`FrameError::Incomplete`] can be mended by more bytes.
     pub fn decode(input: &mut BytesMut) -> Result<PeerFrame, FrameError> {
@@ -263,6 +273,7 @@ mod tests {
     fn a_frame_survives_the_wire_also_in_pieces() {
         let mut wire = BytesMut::new();
         frame().encode(&mut wire);
+        assert_eq!(wire.len(), FRAME_HEADER_LEN + frame().body_len());
         frame().encode(&mut wire);
         let mut got = BytesMut::new();
         let mut frames = 0;

@@ -74,8 +74,8 @@ pub enum Input {
         session: SessionId,
         /// What came beside it.
         meta: Metadata,
-        /// What is asked.
-        req: Request,
+        /// What is asked. Boxed, as inputs are moved from hand to hand.
+        req: Box<Request>,
     },
     /// A further message of a call that is a stream: a watch, a keep-alive. To
     /// the apply lane, which ignores it if the call has ended meanwhile.
@@ -83,7 +83,7 @@ pub enum Input {
         /// The call.
         id: ReqId,
         /// The message, of the same kind as the one that began the call.
-        req: Request,
+        req: Box<Request>,
     },
     /// The client's connection took this many answers of a call that is a
     /// stream. To the apply lane, which lets only so many wait for it.
@@ -205,8 +205,8 @@ pub enum Effect {
     Reply {
         /// Whose answer it is.
         id: ReqId,
-        /// The answer.
-        result: Result<Response, Status>,
+        /// The answer. Boxed, as effects are moved from hand to hand.
+        result: Box<Result<Response, Status>>,
         /// Whether no further answer to the same request follows.
         last: bool,
     },
@@ -241,6 +241,12 @@ impl Effects {
             "time spent in a step never goes back"
         );
         self.items.push((spent, effect));
+    }
+
+    /// Answers a request.
+    pub fn reply(&mut self, id: ReqId, result: Result<Response, Status>, last: bool) {
+        let result = Box::new(result);
+        self.push(Effect::Reply { id, result, last });
     }
 
     /// Passes a named point in the code.

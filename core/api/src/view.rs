@@ -111,8 +111,8 @@ pub struct RaftView {
     /// Last index of the log.
     pub last_index: u64,
     /// What changed in the log, if anything did. The first view after opening
-    /// carries the whole log.
-    pub log: Option<LogChange>,
+    /// carries the whole log. Shared, as more than one checker keeps it.
+    pub log: Option<Arc<LogChange>>,
     /// The configuration in force, if it is another one than in the last view,
     /// and in the first. Always `None` for members that do not tell.
     pub members: Option<Arc<MembersView>>,

@@ -41,7 +41,7 @@ impl Client {
             id,
             session: self.session,
             meta: Metadata::default(),
-            req: request,
+            req: Box::new(request),
         };
         if self.inbox.send(input).is_err() {
             self.replies.forget(id);

@@ -76,7 +76,7 @@ impl Host for LaneHost {
         for (_, effect) in fx.drain() {
             match effect {
                 Effect::Send(frame) => self.links.send(frame),
-                Effect::Reply { id, result, last } => self.replies.reply(id, result, last),
+                Effect::Reply { id, result, last } => self.replies.reply(id, *result, last),
                 // The other lane may have ended; then this one is told to stop.
                 Effect::Lane(message) => drop(self.other.send(Input::Lane(message))),
                 Effect::Mark(_) | Effect::View(_) => {}

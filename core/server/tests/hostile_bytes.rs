@@ -71,7 +71,7 @@ impl Member {
             for (_, effect) in fx.drain() {
                 match effect {
                     Effect::Lane(msg) => inputs.insert(0, (!to_raft, Input::Lane(msg))),
-                    Effect::Reply { result, .. } => answers.extend(result),
+                    Effect::Reply { result, .. } => answers.extend(*result),
                     Effect::Send(_) | Effect::Mark(_) | Effect::View(_) => {}
                 }
             }
@@ -85,7 +85,7 @@ impl Member {
             id: ReqId(1),
             session: SessionId(1),
             meta: Metadata::default(),
-            req: Request::Maintenance(request),
+            req: Box::new(Request::Maintenance(request)),
         };
         let answers = self.take(false, input).expect("a healthy member");
         let blob = |answer| match answer {

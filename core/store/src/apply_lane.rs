@@ -362,7 +362,7 @@ impl Machine for ApplyLane {
                 session,
                 meta,
                 req,
-            } => self.request(now, id, session, meta, req, fx)?,
+            } => self.request(now, id, session, meta, *req, fx)?,
             Input::Cancel(id) => {
                 self.waiting.take(id);
                 self.hub.end(id);
@@ -370,7 +370,7 @@ impl Machine for ApplyLane {
                 self.give_up(now, id, fx)?;
             }
             Input::Message { id, req } => {
-                if let Some(req) = self.note_message(id, req) {
+                if let Some(req) = self.note_message(id, *req) {
                     self.message(now, id, req, fx)?;
                 }
             }
@@ -434,11 +434,7 @@ impl Machine for ApplyLane {
 }
 
 fn reply(id: ReqId, result: Result<Response, Status>, fx: &mut Effects) {
-    fx.push(Effect::Reply {
-        id,
-        result,
-        last: true,
-    });
+    fx.reply(id, result, true);
 }
 
 // Last, for marks are looked for up to where a file's tests begin.

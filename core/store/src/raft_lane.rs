@@ -396,7 +396,7 @@ impl RaftLane {
         }
         let log = from.map(|from| {
             let from = from.max(raft.first_index());
-            LogChange {
+            Arc::new(LogChange {
                 from,
                 entries: raft.entries_from(from).map(entry_id).collect(),
                 conf_changes: raft
@@ -404,7 +404,7 @@ impl RaftLane {
                     .filter(|entry| is_conf_change(entry))
                     .map(|entry| entry.index)
                     .collect(),
-            }
+            })
         });
         let before = self.shown.map(|shown| shown.configuration_index);
         let members = (before != Some(now.configuration_index)).then(|| {

@@ -77,7 +77,7 @@ impl Tape {
             black_box(lane.deadline());
             for (_, effect) in fx.drain() {
                 match effect {
-                    Effect::Reply { result: Ok(_), .. } => replayed.answered += 1,
+                    Effect::Reply { result, .. } => replayed.answered += u64::from(result.is_ok()),
                     Effect::View(View::Applied(view)) => {
                         replayed.applied.insert(id, view);
                     }

@@ -97,7 +97,7 @@ impl Alone {
             let status = Request::Status(Default::default());
             let leads = self.asks_a_leader(status);
             if leads {
-                let req = req.clone();
+                let req = Box::new(req.clone());
                 self.give(
                     APPLY,
                     Input::Request {
@@ -123,14 +123,14 @@ impl Alone {
             id,
             session,
             meta,
-            req,
+            req: Box::new(req),
         };
         self.lanes[APPLY].step(self.now, input, &mut fx).unwrap();
         fx.drain().any(|(_, effect)| {
-            matches!(
-                effect,
-                Effect::Reply { result: Ok(Response::Status(status)), .. } if status.leader == 1
-            )
+            let Effect::Reply { result, .. } = effect else {
+                return false;
+            };
+            matches!(*result, Ok(Response::Status(status)) if status.leader == 1)
         })
     }
 

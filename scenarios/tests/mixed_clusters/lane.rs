@@ -329,6 +329,7 @@ impl RaftRsLane {
             // Nobody changes the members of a mixed cluster.
             conf_changes: Vec::new(),
         });
+        let log = log.map(Arc::new);
         let view = RaftView {
             term: raft.term,
             vote: raft.vote,

@@ -228,17 +228,9 @@ fn byte(sector: usize) -> u8 {
 impl Machine for Count {
     fn step(&mut self, now: Now, input: Input, fx: &mut Effects) -> Result<(), Fatal> {
         match input {
-            Input::Request {
-                id,
-                req: Request::Put(_),
-                ..
-            } => {
+            Input::Request { id, req, .. } if matches!(*req, Request::Put(_)) => {
                 let result = Ok(self.put()?);
-                fx.push(Effect::Reply {
-                    id,
-                    result,
-                    last: true,
-                });
+                fx.reply(id, result, true);
             }
             Input::Stop => {
                 self.diary.note(self.node, now, Saw::Stop);

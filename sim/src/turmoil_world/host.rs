@@ -263,12 +263,12 @@ impl LaneHost {
             Effect::Reply { id, result, last } => {
                 assert!(last, "request {} got an answer that is not its last", id.0);
                 let mut bytes = Vec::new();
-                match &result {
+                match &*result {
                     Ok(response) => response.encode(&mut bytes),
                     Err(status) => bytes.extend(status.to_string().bytes()),
                 }
                 self.node.mix(tag::REPLY, &bytes);
-                self.node.replies.borrow_mut().insert(id, result);
+                self.node.replies.borrow_mut().insert(id, *result);
             }
             Effect::Lane(message) => self.tell_other(message),
             Effect::Mark(name) => self.node.mix(tag::MARK, name.as_bytes()),

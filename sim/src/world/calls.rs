@@ -13,27 +13,23 @@ pub(crate) fn connection_refused() -> Status {
 }
 
 impl Inner {
-    /// Keeps what would arrive on a connection that is cut, until it no longer
-    /// is; gives back anything else.
-    pub(crate) fn keep_from_client(&mut self, due: Due) -> Option<Due> {
-        let (call, to_member) = match &due {
+    /// Whether this would arrive on a connection that is cut: then it waits until
+    /// it no longer is.
+    pub(crate) fn is_kept_from_client(&mut self, due: &Due) -> bool {
+        let (call, to_member) = match due {
             Due::Call { op, .. } => (*op, true),
             Due::Message { stream, .. } | Due::Taken { stream } | Due::Cancel { call: stream } => {
                 (*stream, true)
             }
             Due::Answer { op, .. } | Due::Broken { op, .. } => (*op, false),
             Due::StreamAnswer { stream, .. } => (*stream, false),
-            _ => return Some(due),
+            _ => return false,
         };
         let member = match number_of_stream(call) {
             Some(stream) => self.recorder.streams[stream].member,
             None => self.recorder.history[call as usize].member,
         };
-        if self.net.keeps_client(member, to_member) {
-            self.kept_from_clients.push(due);
-            return None;
-        }
-        Some(due)
+        self.net.keeps_client(member, to_member)
     }
 
     /// When something that leaves now on a connection reaches the client.
@@ -53,7 +49,7 @@ impl Inner {
         (conn.client, conn.number, conn.node)
     }
 
-    pub(crate) fn call_arrives(&mut self, op: u64, conn: u64, req: Request) {
+    pub(crate) fn call_arrives(&mut self, op: u64, conn: u64, req: Box<Request>) {
         let state = self.conns.get(conn).expect("a call is under way on it");
         let (node, open) = (state.node, state.open);
         self.hash_call(op, &req);
@@ -95,7 +91,7 @@ impl Inner {
     pub(crate) fn reply(
         &mut self,
         id: ReqId,
-        result: Result<Response, Status>,
+        result: Box<Result<Response, Status>>,
         last: bool,
         cause: Option<u64>,
     ) {
@@ -110,14 +106,7 @@ impl Inner {
             return;
         }
         let at = self.reaches_client(conn);
-        self.queue.push(
-            at,
-            Due::Answer {
-                op,
-                cause,
-                result: Box::new(result),
-            },
-        );
+        self.queue.push(at, Due::Answer { op, cause, result });
     }
 
     pub(crate) fn close(&mut self, conn: u64) {
@@ -159,6 +148,10 @@ impl Inner {
         }
         waiting.done = true;
         let task = waiting.task.take();
+        self.queue.cancel(
+            waiting.until,
+            |due| matches!(due, Due::GiveUp { op: late, .. } if *late == op),
+        );
         self.recorder.returned(self.now, op, cause, outcome);
         if let Some(task) = task {
             self.wake(task);

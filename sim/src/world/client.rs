@@ -66,10 +66,13 @@ impl SimClient {
         });
         let conn = inner.conns.connect(client, member);
         inner.conns.sent(conn, op);
+        let limit = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
+        let until = now.saturating_add(limit);
         inner.waiting.push(Waiting {
             task: None,
             done: false,
             invoked,
+            until,
             conn,
             meta: self.meta.clone(),
         });
@@ -82,14 +85,8 @@ impl SimClient {
                 req: Box::new(call),
             },
         );
-        let limit = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
-        inner.queue.push(
-            now.saturating_add(limit),
-            Due::GiveUp {
-                op,
-                why: Why::Timeout,
-            },
-        );
+        let why = Why::Timeout;
+        inner.queue.push(until, Due::GiveUp { op, why });
         op
     }
 }

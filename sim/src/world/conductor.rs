@@ -36,11 +36,11 @@ enum Turn {
 
 /// Conducts until the run stops. Returns what is left of the members.
 pub(crate) fn conduct(shared: &Arc<Shared>) -> Lanes {
-    let clock = TimeHandle::current();
+    let mut clock = SystemClock::new();
     let mut lanes = Lanes::new();
     lanes.resize_with(shared.lock().nodes.len(), Default::default);
     loop {
-        let turn = shared.lock().turn(&clock);
+        let turn = shared.lock().turn(&mut clock);
         match turn {
             Turn::End => return lanes,
             Turn::Task(task) => poll_task(shared, task),
@@ -63,18 +63,33 @@ pub(crate) fn conduct(shared: &Arc<Shared>) -> Lanes {
     }
 }
 
-/// Lets madsim's clock follow ours, for whoever asks the system for the time.
-fn follow(clock: &TimeHandle, now: u64) {
-    let behind = Duration::from_nanos(now).saturating_sub(clock.elapsed());
-    // Tens of microseconds do not matter to anybody who may ask.
-    if behind > Duration::from_millis(1) {
-        clock.advance(behind);
+/// madsim's clock, which follows ours for whoever asks the system for the time.
+struct SystemClock {
+    clock: TimeHandle,
+    /// What it showed when it was last moved.
+    shows: u64,
+}
+
+impl SystemClock {
+    fn new() -> SystemClock {
+        let clock = TimeHandle::current();
+        let shows = clock.elapsed().as_nanos() as u64;
+        SystemClock { clock, shows }
+    }
+
+    fn follow(&mut self, now: u64) {
+        let behind = now.saturating_sub(self.shows);
+        // Tens of microseconds do not matter to anybody who may ask.
+        if behind > 1_000_000 {
+            self.clock.advance(Duration::from_nanos(behind));
+            self.shows = now;
+        }
     }
 }
 
 impl Inner {
     /// Lets happen what is due, up to the next turn of somebody else.
-    fn turn(&mut self, clock: &TimeHandle) -> Turn {
+    fn turn(&mut self, clock: &mut SystemClock) -> Turn {
         loop {
             if let Some(task) = self.ready.pop_front() {
                 return Turn::Task(task);
@@ -90,7 +105,7 @@ impl Inner {
             };
             if at > self.now {
                 self.now = at;
-                follow(clock, at);
+                clock.follow(at);
             }
             if let Some(turn) = self.happens(due) {
                 return turn;
@@ -99,7 +114,10 @@ impl Inner {
     }
 
     fn happens(&mut self, due: Due) -> Option<Turn> {
-        let due = self.keep_from_client(due)?;
+        if self.is_kept_from_client(&due) {
+            self.kept_from_clients.push(due);
+            return None;
+        }
         match due {
             Due::Wake { task } => self.wake(task),
             Due::Lane {
@@ -134,7 +152,7 @@ impl Inner {
                 }
             }
             Due::Arrive { from, to } => self.arrive(from, to),
-            Due::Call { op, conn, req } => self.call_arrives(op, conn, *req),
+            Due::Call { op, conn, req } => self.call_arrives(op, conn, req),
             Due::Answer { op, cause, result } => {
                 let outcome = match *result {
                     Ok(response) => Outcome::Ok(response),
@@ -142,7 +160,7 @@ impl Inner {
                 };
                 self.settle(op, cause, outcome);
             }
-            Due::Message { stream, req } => self.message_arrives(stream, *req),
+            Due::Message { stream, req } => self.message_arrives(stream, req),
             Due::Taken { stream } => self.taken_arrives(stream),
             Due::Cancel { call } => self.cancel_arrives(call),
             Due::StreamAnswer {

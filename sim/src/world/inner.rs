@@ -49,6 +49,8 @@ pub(crate) struct Waiting {
     pub(crate) done: bool,
     /// The event that it began with.
     pub(crate) invoked: u64,
+    /// When the client waits no longer.
+    pub(crate) until: u64,
     /// The connection it was sent on.
     pub(crate) conn: u64,
     /// What comes beside it.

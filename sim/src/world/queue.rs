@@ -89,10 +89,8 @@ struct Item {
 /// About half of all that is scheduled is due at once, and never enters the list:
 /// what the list has for the present was scheduled earlier, and comes first.
 ///
-/// The list is a sorted deque and no heap. It has some hundred items, most of them
-/// time-outs of calls, which come in order at its end, while what moves the run is
-/// due soon and stands near its beginning: to put something in moves few items, and
-/// to take something out moves none.
+/// The list is a sorted deque and no heap: it has some ten items as long as what
+/// will not be needed is taken out of it, and to take the first out moves none.
 #[derive(Default)]
 pub(crate) struct Queue {
     /// When the last thing was due.
@@ -128,6 +126,7 @@ impl Queue {
     }
 
     /// The next thing, and when it is due.
+    #[inline]
     pub(crate) fn pop(&mut self) -> Option<(u64, Due)> {
         let list_has_more = self.later.front().is_some_and(|item| item.at == self.now);
         if !list_has_more && let Some(due) = self.present.pop_front() {
@@ -139,6 +138,20 @@ impl Queue {
         let due = self.slots[slot as usize].take();
         Some((at, due.expect("an item of the list has its slot")))
     }
+
+    /// Takes out something that was scheduled for `at`, if it is yet to come.
+    pub(crate) fn cancel(&mut self, at: u64, which: impl Fn(&Due) -> bool) {
+        let first = self.later.partition_point(|item| item.at < at);
+        let items = self.later.range(first..).take_while(|item| item.at == at);
+        let found = items.map(|item| item.slot).position(|slot| {
+            let due = self.slots[slot as usize].as_ref();
+            due.is_some_and(&which)
+        });
+        if let Some(item) = found.and_then(|after| self.later.remove(first + after)) {
+            self.slots[item.slot as usize] = None;
+            self.free.push(item.slot);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -148,7 +161,7 @@ mod tests {
     #[test]
     fn equal_times_keep_the_order_of_scheduling() {
         let mut queue = Queue::default();
-        for (at, node) in [(5, 1), (3, 2), (0, 3), (5, 4), (3, 5)] {
+        for (at, node) in [(5, 1), (3, 2), (0, 3), (5, 4), (3, 5), (5, 8)] {
             queue.push(at, Due::Start { node });
         }
         let mut order = Vec::new();
@@ -157,9 +170,14 @@ mod tests {
             if node == 2 {
                 queue.push(5, Due::Start { node: 6 });
                 queue.push(3, Due::Start { node: 7 });
+                // The one at 5; there is none at 4, and the one at 3 has come.
+                for at in [3, 4, 5] {
+                    queue.cancel(at, |due| matches!(due, Due::Start { node: 2 | 4 }));
+                }
             }
         }
-        let expected = [(0, 3), (3, 2), (3, 5), (3, 7), (5, 1), (5, 4), (5, 6)];
+        let expected = [(0, 3), (3, 2), (3, 5), (3, 7), (5, 1), (5, 8), (5, 6)];
         assert_eq!(order, expected);
+        assert_eq!(queue.free.len(), queue.slots.len());
     }
 }

@@ -203,7 +203,7 @@ impl Inner {
         self.node(node).up.then_some(node)
     }
 
-    pub(crate) fn message_arrives(&mut self, stream: u64, req: Request) {
+    pub(crate) fn message_arrives(&mut self, stream: u64, req: Box<Request>) {
         self.hash_call(stream, &req);
         let Some(node) = self.served_by(stream) else {
             return;
@@ -227,7 +227,7 @@ impl Inner {
     pub(crate) fn stream_reply(
         &mut self,
         stream: u64,
-        result: Result<Response, Status>,
+        result: Box<Result<Response, Status>>,
         last: bool,
         cause: Option<u64>,
     ) {
@@ -245,7 +245,7 @@ impl Inner {
             let due = Due::StreamAnswer {
                 stream,
                 cause,
-                result: Box::new(result),
+                result,
             };
             self.queue.push(at, due);
         }

@@ -28,6 +28,10 @@ pub(crate) struct Wire {
 impl Wire {
     /// Takes a frame that arrives at link time `at`.
     pub(crate) fn push(&mut self, at: u64, flight: Flight) {
+        if self.flights.back().is_none_or(|(last, _)| *last <= at) {
+            self.flights.push_back((at, flight));
+            return;
+        }
         let before = self.flights.partition_point(|(other, _)| *other <= at);
         self.flights.insert(before, (at, flight));
     }

@@ -1,7 +1,7 @@
 //! How processes end, return, and slow down.
 
 use crate::tiny::*;
-use squall_api::{Effect, Effects, Fatal, Input, Machine, Now, Open, OpenError, Request, Response};
+use squall_api::{Effects, Fatal, Input, Machine, Now, Open, OpenError, Request, Response};
 use squall_record::{Event, Kind, Outcome, Target, Why};
 use squall_sim::PowerLoss;
 use squall_sim::world::{Lanes, Observer, Violation, simulate};
@@ -75,21 +75,13 @@ struct LastWords(Arc<dyn squall_api::File>);
 
 impl Machine for LastWords {
     fn step(&mut self, _: Now, input: Input, fx: &mut Effects) -> Result<(), Fatal> {
-        let Input::Request {
-            id,
-            req: Request::Put(_),
-            ..
-        } = input
-        else {
+        let Input::Request { id, req, .. } = input else {
             return Ok(());
         };
+        assert!(matches!(*req, Request::Put(_)), "{req:?}");
         self.0.sync()?;
         let result = Ok(Response::Put(answer(1)));
-        fx.push(Effect::Reply {
-            id,
-            result,
-            last: true,
-        });
+        fx.reply(id, result, true);
         Err(Fatal::Corrupt("record 7 is bad".into()))
     }
 

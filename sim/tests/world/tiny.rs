@@ -87,17 +87,9 @@ pub(crate) fn answer(revision: u64) -> pb::PutResponse {
 impl Machine for Count {
     fn step(&mut self, _: Now, input: Input, fx: &mut Effects) -> Result<(), Fatal> {
         match input {
-            Input::Request {
-                id,
-                req: Request::Put(_),
-                ..
-            } => {
+            Input::Request { id, req, .. } if matches!(*req, Request::Put(_)) => {
                 self.write(fx)?;
-                fx.push(Effect::Reply {
-                    id,
-                    result: Ok(Response::Put(answer(self.len))),
-                    last: true,
-                });
+                fx.reply(id, Ok(Response::Put(answer(self.len))), true);
             }
             Input::Closed(_) => fx.mark("count.closed"),
             Input::Stop => {

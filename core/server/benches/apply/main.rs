@@ -92,7 +92,7 @@ impl Fed {
             id: ReqId(self.asked),
             session: SessionId(1),
             meta: Metadata::default(),
-            req: Request::Range(req),
+            req: Box::new(Request::Range(req)),
         });
     }
 

@@ -309,11 +309,7 @@ impl ApplyLane {
             revision,
             ..ResponseHeader::default()
         });
-        fx.push(Effect::Reply {
-            id: req,
-            result: self.finish(Ok(Response::Lease(LeaseResponse::KeepAlive(resp))))?,
-            last: false,
-        });
+        fx.reply(req, self.finish(Ok(Response::Lease(LeaseResponse::KeepAlive(resp))))?, false);
         if let Some((session, lease)) = self.leasing.streams.answered(req) {
             self.wait(now, req, session, None);
             return self.ask_leader(now, req, Ask::KeepAlive(lease), fx);

@@ -156,7 +156,7 @@ impl ApplyLane {
                 if let Effect::Reply { id, result, .. } = answer
                     && let Some(id) = self.line.answered(id)
                 {
-                    self.go_on(now, id, result, fx)?;
+                    self.go_on(now, id, *result, fx)?;
                 }
             }
         }
@@ -470,11 +470,7 @@ impl ApplyLane {
         };
         let answer = Response::Election(ElectionResponse::Observe(leader));
         let result = self.finish(Ok(answer))?;
-        fx.push(Effect::Reply {
-            id,
-            result,
-            last: false,
-        });
+        fx.reply(id, result, false);
         Ok(())
     }
 

@@ -91,11 +91,7 @@ impl ApplyLane {
                 blob: if last { checksum.clone() } else { blob },
                 version: self.cfg.version.to_string(),
             });
-            fx.push(Effect::Reply {
-                id: req,
-                result: self.finish(Ok(Response::Maintenance(answer)))?,
-                last,
-            });
+            fx.reply(req, self.finish(Ok(Response::Maintenance(answer)))?, last);
             if last {
                 fx.mark("apply.streamed_backup");
                 return Ok(());

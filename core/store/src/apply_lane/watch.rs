@@ -5,7 +5,7 @@ use crate::error::Refusal;
 use crate::mvcc::Change;
 use crate::watch::Said;
 use squall_api::pb::WatchRequest;
-use squall_api::{Bug, Effect, Effects, Fatal, Metadata, Now, ReqId, Response, SessionId, Status};
+use squall_api::{Bug, Effects, Fatal, Metadata, Now, ReqId, Response, SessionId, Status};
 
 /// A stream that requires a leader ends when there has been none for this many
 /// election timeouts, as in etcd.
@@ -100,19 +100,11 @@ impl ApplyLane {
             header.cluster_id = self.cfg.cluster;
             header.member_id = self.cfg.id;
             header.raft_term = self.term;
-            fx.push(Effect::Reply {
-                id: stream,
-                result: Ok(Response::Watch(response)),
-                last: false,
-            });
+            fx.reply(stream, Ok(Response::Watch(response)), false);
         }
     }
 }
 
 fn end_stream(stream: ReqId, status: Status, fx: &mut Effects) {
-    fx.push(Effect::Reply {
-        id: stream,
-        result: Err(status),
-        last: true,
-    });
+    fx.reply(stream, Err(status), true);
 }

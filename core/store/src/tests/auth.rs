@@ -382,10 +382,10 @@ fn watches_need_permission_and_lose_it() {
     };
     let told = |effects: &[Effect]| -> Vec<String> {
         let watches = effects.iter().filter_map(|effect| match effect {
-            Effect::Reply {
-                result: Ok(Response::Watch(response)),
-                ..
-            } => Some(response),
+            Effect::Reply { result, .. } => match &**result {
+                Ok(Response::Watch(response)) => Some(response),
+                _ => None,
+            },
             _ => None,
         });
         let shown = |r: &pb::WatchResponse| match (r.created, r.canceled) {
@@ -408,8 +408,10 @@ fn watches_need_permission_and_lose_it() {
     assert_eq!(told(&effects), [format!("-1 {denied}")]);
     let (stream, effects) = bench.request(watch("b", "d"));
     assert_eq!(told(&effects), ["0 created"]);
-    let more =
-        |bench: &mut Bench, req| told(&bench.step(Input::Message { id: stream, req }).unwrap());
+    let more = |bench: &mut Bench, req| {
+        let req = Box::new(req);
+        told(&bench.step(Input::Message { id: stream, req }).unwrap())
+    };
     assert_eq!(more(&mut bench, watch("x", "")), ["1 created"]);
     assert_eq!(more(&mut bench, watch("", "\0")), [format!("-1 {denied}")]);
     bench.meta = roots;

@@ -121,7 +121,7 @@ fn a_crash_at_any_moment_of_defragmenting_leaves_the_old_file_or_the_new() {
             id: squall_api::ReqId(99),
             session: super::bench::SESSION,
             meta: squall_api::Metadata::default(),
-            req: defragment(),
+            req: Box::new(defragment()),
         })?;
         Ok((before, disk.operations(), hash))
     };

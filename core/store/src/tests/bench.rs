@@ -96,7 +96,7 @@ impl Bench {
             id,
             session: SESSION,
             meta: self.meta.clone(),
-            req,
+            req: Box::new(req),
         });
         (id, effects.unwrap())
     }
@@ -195,14 +195,12 @@ pub(super) fn replies(effects: &[Effect]) -> Vec<(ReqId, Result<Response, Status
     effects
         .iter()
         .filter_map(|effect| match effect {
-            Effect::Reply {
-                id,
-                result: result @ Ok(Response::Lease(LeaseResponse::KeepAlive(_))),
-                ..
-            } => Some((*id, result.clone())),
-            Effect::Reply { id, result, last } if *last => Some((*id, result.clone())),
-            // A watch's.
-            Effect::Reply { .. } => None,
+            Effect::Reply { id, result, last } => {
+                let is_keep_alive =
+                    matches!(**result, Ok(Response::Lease(LeaseResponse::KeepAlive(_))));
+                // Else a watch's.
+                (*last || is_keep_alive).then(|| (*id, (**result).clone()))
+            }
             _ => None,
         })
         .collect()

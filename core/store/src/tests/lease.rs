@@ -469,7 +469,7 @@ fn a_stream_of_keep_alives_is_answered_message_by_message() {
     let (req, effects) = bench.request(keep_alive(1));
     let message = Input::Message {
         id: req,
-        req: keep_alive(2),
+        req: Box::new(keep_alive(2)),
     };
     assert!(
         bench.step(message).unwrap().is_empty(),
@@ -496,7 +496,7 @@ fn a_stream_of_keep_alives_is_answered_message_by_message() {
     bench.step(Input::Cancel(req)).unwrap();
     let message = Input::Message {
         id: req,
-        req: keep_alive(1),
+        req: Box::new(keep_alive(1)),
     };
     assert!(bench.step(message).unwrap().is_empty(), "it was given up");
 }

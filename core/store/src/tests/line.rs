@@ -148,7 +148,7 @@ impl Line {
             id,
             session,
             meta,
-            req,
+            req: Box::new(req),
         });
         id
     }

@@ -162,7 +162,7 @@ impl Cluster {
             id,
             session,
             meta: Metadata::default(),
-            req,
+            req: Box::new(req),
         };
         self.inputs.push_back((member, Lane::Apply, input));
         for _ in 0..8_000 {
@@ -184,7 +184,7 @@ impl Cluster {
                     id: req,
                     session: SessionId(id),
                     meta: Metadata::default(),
-                    req: Request::HashKv(pb::HashKvRequest::default()),
+                    req: Box::new(Request::HashKv(pb::HashKvRequest::default())),
                 };
                 self.step(id, Lane::Apply, input);
                 match self.answers.remove(&req) {

@@ -111,7 +111,7 @@ impl Watching {
             {
                 assert_eq!(*last, result.is_err());
                 self.heard.push(show(result));
-                if let Ok(Response::Watch(response)) = result {
+                if let Ok(Response::Watch(response)) = &**result {
                     self.responses.push(response.clone());
                 }
             }
@@ -128,7 +128,7 @@ impl Watching {
             id: STREAM,
             session: SESSION,
             meta,
-            req: Request::Watch(first),
+            req: Box::new(Request::Watch(first)),
         });
     }
 
@@ -139,7 +139,7 @@ impl Watching {
     pub(super) fn send(&mut self, message: pb::WatchRequest) {
         self.step(Input::Message {
             id: STREAM,
-            req: Request::Watch(message),
+            req: Box::new(Request::Watch(message)),
         });
     }
 
@@ -497,10 +497,10 @@ fn a_slow_client_holds_up_nobody_else() {
         id: ReqId(2_000),
         session: SessionId(2),
         meta: Metadata::default(),
-        req: Request::Watch(create(WatchCreateRequest {
+        req: Box::new(Request::Watch(create(WatchCreateRequest {
             start_revision: 1,
             ..watch("a", "")
-        })),
+        }))),
     };
     let told = |effects: Vec<Effect>| -> Vec<String> {
         let to_other = |effect: &Effect| match effect {
