@@ -11,6 +11,7 @@ use std::fmt::Write as _;
 pub fn call(call: &Call) -> String {
     match call {
         Call::Range(r) => range(r),
+        Call::RangeStream(r) => format!("{} in parts", range(r)),
         Call::Put(r) => put(r),
         Call::DeleteRange(r) => delete(r),
         Call::Txn(r) => txn(r),
@@ -338,7 +339,7 @@ fn compare(c: &pb::Compare) -> String {
 
 fn answer(ret: &Ret) -> String {
     match ret {
-        Ret::Range(r) => range_answer(r),
+        Ret::Range(r) | Ret::RangeStream(r) => range_answer(r),
         Ret::Put(r) => put_answer(r),
         Ret::DeleteRange(r) => format!("deleted {}", r.deleted),
         Ret::Txn(r) => txn_answer(r),

@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 pub enum Request {
     /// `KV.Range`; linearizable unless it says `serializable`.
     Range(pb::RangeRequest),
+    /// `KV.RangeStream`: the same, answered in parts.
+    RangeStream(pb::RangeRequest),
     /// `KV.Put`.
     Put(pb::PutRequest),
     /// `KV.DeleteRange`.
@@ -47,6 +49,7 @@ impl Request {
     pub const fn name(&self) -> &'static str {
         match self {
             Request::Range(_) => "range",
+            Request::RangeStream(_) => "range_stream",
             Request::Put(_) => "put",
             Request::DeleteRange(_) => "delete_range",
             Request::Txn(_) => "txn",
@@ -66,7 +69,7 @@ impl Request {
     /// Appends the message's bytes, without which RPC it is.
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {
-            Request::Range(m) => append(m, out),
+            Request::Range(m) | Request::RangeStream(m) => append(m, out),
             Request::Put(m) => append(m, out),
             Request::DeleteRange(m) => append(m, out),
             Request::Txn(m) => append(m, out),
@@ -94,6 +97,9 @@ pub(crate) fn append(message: &impl prost::Message, out: &mut Vec<u8>) {
 #[expect(missing_docs, reason = "one answer a request, named alike")]
 pub enum Response {
     Range(pb::RangeResponse),
+    /// A part of the answer, as etcd's `RangeStreamResponse` wraps it. Merged, all
+    /// parts are the answer of `Range`; header, `count` and `more` come in the last.
+    RangeStream(pb::RangeResponse),
     Put(pb::PutResponse),
     DeleteRange(pb::DeleteRangeResponse),
     Txn(pb::TxnResponse),
@@ -113,7 +119,7 @@ impl Response {
     /// The header, which every answer of the store carries.
     pub const fn header(&self) -> Option<&pb::ResponseHeader> {
         match self {
-            Response::Range(r) => r.header.as_ref(),
+            Response::Range(r) | Response::RangeStream(r) => r.header.as_ref(),
             Response::Put(r) => r.header.as_ref(),
             Response::DeleteRange(r) => r.header.as_ref(),
             Response::Txn(r) => r.header.as_ref(),
@@ -133,7 +139,7 @@ impl Response {
     /// The header, to be completed.
     pub const fn header_mut(&mut self) -> &mut Option<pb::ResponseHeader> {
         match self {
-            Response::Range(r) => &mut r.header,
+            Response::Range(r) | Response::RangeStream(r) => &mut r.header,
             Response::Put(r) => &mut r.header,
             Response::DeleteRange(r) => &mut r.header,
             Response::Txn(r) => &mut r.header,
@@ -153,7 +159,7 @@ impl Response {
     /// Appends the message's bytes, without which RPC it answers.
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {
-            Response::Range(m) => append(m, out),
+            Response::Range(m) | Response::RangeStream(m) => append(m, out),
             Response::Put(m) => append(m, out),
             Response::DeleteRange(m) => append(m, out),
             Response::Txn(m) => append(m, out),

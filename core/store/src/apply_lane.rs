@@ -12,6 +12,7 @@ mod lease;
 mod line;
 mod maintenance;
 mod members;
+mod range_stream;
 mod reading;
 mod versions;
 mod watch;
@@ -39,6 +40,7 @@ use lease::Leasing;
 use maintenance::Transfer;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
+use range_stream::RangeStreams;
 use squall_api::pb::{AlarmType, StatusResponse};
 use squall_api::{
     Bug, Bugs, Config, Effect, Effects, Env, Fatal, Input, LaneMsg, Machine, Now, OpenError, ReqId,
@@ -101,6 +103,7 @@ pub struct ApplyLane {
     waiting: Waiting,
     reads: Reads,
     hub: Hub,
+    range_streams: RangeStreams,
     line: Line,
     /// Since when nobody is known to lead.
     leaderless_since: Option<u64>,
@@ -175,6 +178,7 @@ impl ApplyLane {
             waiting: Waiting::default(),
             reads: Reads::default(),
             hub: Hub::new(&env.cfg, env.bugs),
+            range_streams: RangeStreams::default(),
             line: Line::default(),
             leaderless_since: Some(now.mono),
             scratch: Vec::new(),
@@ -336,6 +340,9 @@ impl ApplyLane {
             reply(req, Err(Refusal::Stopped.status()), fx);
         }
         fx.take(|effect| matches!(effect, Effect::Reply { id, .. } if id.is_own()));
+        while let Some(req) = self.range_streams.take_any() {
+            reply(req, Err(Refusal::Stopped.status()), fx);
+        }
         self.end_watches(fx);
         self.end_streams(&Refusal::Stopped.status(), fx);
         if self.uncommitted > 0 {
@@ -366,6 +373,7 @@ impl Machine for ApplyLane {
             Input::Cancel(id) => {
                 self.waiting.take(id);
                 self.hub.end(id);
+                self.range_streams.end(id);
                 self.end_stream(id);
                 self.give_up(now, id, fx)?;
             }
@@ -376,12 +384,14 @@ impl Machine for ApplyLane {
             }
             Input::Taken { id, answers } => {
                 self.hub.taken(id, answers);
+                self.range_parts_taken(now, id, answers, fx)?;
                 self.observer_took(now, id, answers, fx)?;
             }
             Input::Peer(frame) => self.forwarded(now, frame, fx)?,
             Input::Closed(session) => {
                 self.waiting.close(session);
                 self.hub.close(session);
+                self.range_streams.close(session);
                 self.leasing.streams.close(session);
                 self.close_line(now, session, fx)?;
             }

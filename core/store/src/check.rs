@@ -4,6 +4,7 @@
 use crate::error::Refusal;
 use crate::index::Span;
 use crate::lease::MAX_TTL;
+use crate::range::filters;
 use bytes::Bytes;
 use squall_api::pb::downgrade_request::DowngradeAction;
 use squall_api::pb::range_request::{SortOrder, SortTarget};
@@ -23,6 +24,7 @@ const MAX_TXN_DEPTH: usize = 32;
 pub(crate) fn check(req: &Request, max_txn_ops: usize) -> Result<(), Refusal> {
     match req {
         Request::Range(range) => check_range(range),
+        Request::RangeStream(range) => check_range_stream(range),
         Request::Put(put) => check_put(put),
         Request::DeleteRange(delete) => check_delete(delete),
         Request::Txn(txn) => {
@@ -68,6 +70,19 @@ fn check_range(req: &RangeRequest) -> Result<(), Refusal> {
         return Err(Refusal::InvalidSortOption);
     }
     Ok(())
+}
+
+/// What would have to be gathered before it can be sent is no stream.
+fn check_range_stream(req: &RangeRequest) -> Result<(), Refusal> {
+    check_range(req)?;
+    match (req.sort_order(), req.sort_target()) {
+        (SortOrder::None, _) | (SortOrder::Ascend, SortTarget::Key) => {}
+        _ => return Err(Refusal::SortedStream),
+    }
+    match filters(req) {
+        true => Err(Refusal::FilteredStream),
+        false => Ok(()),
+    }
 }
 
 fn check_put(req: &PutRequest) -> Result<(), Refusal> {

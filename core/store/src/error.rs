@@ -34,6 +34,8 @@ pub(crate) enum Refusal {
     EmptyKey,
     FutureRevision,
     InvalidSortOption,
+    SortedStream,
+    FilteredStream,
     KeyNotFound,
     BadDowngradeTarget,
     BadMemberChange,
@@ -140,6 +142,14 @@ impl Refusal {
             Refusal::FutureRevision => (
                 Code::OutOfRange,
                 "etcdserver: mvcc: required revision is a future revision",
+            ),
+            Refusal::SortedStream => (
+                Code::Unimplemented,
+                "RangeStream does not support custom sort orders",
+            ),
+            Refusal::FilteredStream => (
+                Code::Unimplemented,
+                "RangeStream does not support revision filters",
             ),
             Refusal::InvalidSortOption => {
                 (Code::InvalidArgument, "etcdserver: invalid sort option")

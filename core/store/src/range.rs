@@ -3,6 +3,8 @@
 use crate::error::Failed;
 use crate::index::Span;
 use crate::mvcc::Mvcc;
+use bytes::Bytes;
+use prost::Message as _;
 use squall_api::Bug;
 use squall_api::pb::range_request::{SortOrder, SortTarget};
 use squall_api::pb::{KeyValue, RangeRequest, RangeResponse, ResponseHeader};
@@ -54,21 +56,66 @@ pub(crate) fn range(store: &Mvcc, req: &RangeRequest) -> Result<RangeResponse, F
     Ok(resp)
 }
 
+/// A part of a range.
+#[derive(Debug)]
+pub(crate) struct Part {
+    /// The keys, and how many of the range's keys were passed.
+    pub(crate) response: RangeResponse,
+    /// The key that the rest begins with; none if this is the last part.
+    pub(crate) next: Option<Bytes>,
+}
+
+/// The first part of a checked request in order of keys: about `max_bytes` long,
+/// and at least a key. The last part also counts what is beyond the limit.
+pub(crate) fn part(store: &Mvcc, req: &RangeRequest, max_bytes: usize) -> Result<Part, Failed> {
+    let at = store.resolve_revision(req.revision)?;
+    let mut response = RangeResponse::default();
+    let mut bytes = 0;
+    for (key, visible) in store.visible(Span::new(&req.key, &req.range_end), at) {
+        if req.count_only {
+            response.count += 1;
+            continue;
+        }
+        if req.limit > 0 && response.kvs.len() as i64 >= req.limit {
+            response.more = true;
+            response.count += 1;
+            continue;
+        }
+        if bytes >= max_bytes {
+            let next = Some(key.clone());
+            return Ok(Part { response, next });
+        }
+        response.count += 1;
+        let mut kv = store.read(visible)?;
+        if req.keys_only {
+            kv.value.clear();
+        }
+        bytes += kv.encoded_len();
+        response.kvs.push(kv);
+    }
+    let next = None;
+    Ok(Part { response, next })
+}
+
 /// How many keys have to be read: one more than the limit, to know whether
 /// there are more, unless the limit applies to what sorting or filters leave.
 /// As in etcd, a sort target without an order does sort, but only within the
 /// limit.
 fn fetch_limit(req: &RangeRequest) -> usize {
-    let limit_comes_last = req.sort_order != SortOrder::None as i32
-        || req.min_mod_revision != 0
-        || req.max_mod_revision != 0
-        || req.min_create_revision != 0
-        || req.max_create_revision != 0;
+    let limit_comes_last = req.sort_order != SortOrder::None as i32 || filters(req);
     if req.limit <= 0 || limit_comes_last {
         usize::MAX
     } else {
         usize::try_from(req.limit).map_or(usize::MAX, |limit| limit.saturating_add(1))
     }
+}
+
+/// Whether keys are left out for their revisions.
+pub(crate) fn filters(req: &RangeRequest) -> bool {
+    req.min_mod_revision != 0
+        || req.max_mod_revision != 0
+        || req.min_create_revision != 0
+        || req.max_create_revision != 0
 }
 
 fn passes(req: &RangeRequest, kv: &KeyValue) -> bool {

@@ -2,12 +2,14 @@
 //! being confirmed at a time.
 
 use crate::leader_calls::{Ask, Asker};
-use squall_api::{AuthRequest, ReqId, pb};
+use squall_api::{AuthRequest, ReqId, SessionId, pb};
 
 /// What a read asks for.
 #[derive(Debug)]
 pub(crate) enum Query {
     Range(pb::RangeRequest),
+    /// The same in parts, for a call of this connection.
+    RangeStream(SessionId, pb::RangeRequest),
     Txn(pb::TxnRequest),
     /// Who the members are.
     Members,

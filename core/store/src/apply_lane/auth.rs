@@ -86,8 +86,9 @@ impl ApplyLane {
             return None;
         }
         if self.callers.tokens.len() >= self.callers.sweep_at {
-            let (waiting, hub) = (&self.waiting, &self.hub);
-            let is_open = |id: &ReqId| waiting.has(*id) || hub.token(*id).is_some();
+            let (waiting, hub, ranges) = (&self.waiting, &self.hub, &self.range_streams);
+            let is_open =
+                |id: &ReqId| waiting.has(*id) || hub.token(*id).is_some() || ranges.has(*id);
             self.callers.tokens.retain(|id, _| is_open(id));
             self.callers.sweep_at = SWEEP_AT.max(2 * self.callers.tokens.len());
         }
@@ -177,7 +178,9 @@ impl ApplyLane {
         let caller = self.caller(now, id)?;
         let caller = caller.as_ref();
         match query {
-            Query::Range(req) => self.auth.may_read(caller, &req.key, &req.range_end),
+            Query::Range(req) | Query::RangeStream(_, req) => {
+                self.auth.may_read(caller, &req.key, &req.range_end)
+            }
             Query::Txn(req) => self.auth.permit_txn(caller, req, &|_| Vec::new()),
             Query::Auth(AuthRequest::UserGet(req)) => self.auth.may_see_user(caller, &req.name),
             Query::Auth(AuthRequest::RoleGet(req)) => self.auth.may_see_role(caller, &req.role),

@@ -53,6 +53,11 @@ impl ApplyLane {
                 let serializable = req.serializable;
                 return self.read(now, id, session, Query::Range(req), serializable, fx);
             }
+            Request::RangeStream(req) => {
+                let serializable = req.serializable;
+                let query = Query::RangeStream(session, req);
+                return self.read(now, id, session, query, serializable, fx);
+            }
             Request::Txn(req) if txn::is_read_only(&req) => {
                 let serializable = txn::is_serializable(&req);
                 return self.read(now, id, session, Query::Txn(req), serializable, fx);

@@ -21,8 +21,7 @@ impl ApplyLane {
         fx: &mut Effects,
     ) -> Result<(), Fatal> {
         if serializable {
-            let result = self.query(now, req, query)?;
-            reply(req, result, fx);
+            self.serve(now, req, query, fx)?;
         } else {
             self.wait(now, req, session, None);
             self.reads.add(Read::Client { req, query });
@@ -30,12 +29,17 @@ impl ApplyLane {
         Ok(())
     }
 
-    pub(super) fn query(
-        &self,
-        now: Now,
-        req: ReqId,
-        query: Query,
-    ) -> Result<Result<Response, Status>, Fatal> {
+    /// Answers a read that may be served.
+    fn serve(&mut self, now: Now, req: ReqId, query: Query, fx: &mut Effects) -> Result<(), Fatal> {
+        if let Query::RangeStream(session, range) = query {
+            return self.begin_range_stream(now, req, session, range, fx);
+        }
+        let result = self.query(now, req, query)?;
+        reply(req, result, fx);
+        Ok(())
+    }
+
+    fn query(&self, now: Now, req: ReqId, query: Query) -> Result<Result<Response, Status>, Fatal> {
         if let Err(refusal) = self.permit_query(now, req, &query) {
             return self.finish(Err(refusal.into()));
         }
@@ -64,7 +68,9 @@ impl ApplyLane {
             ))),
             Query::Auth(req) => self.query_auth(&req),
             Query::Downgrade(target) => self.validate_downgrade(&target),
-            Query::Login(login) => unreachable!("{login:?} is answered by an entry"),
+            Query::Login(_) | Query::RangeStream(..) => {
+                unreachable!("{query:?} has no single answer from what is there")
+            }
         })
     }
 
@@ -84,8 +90,7 @@ impl ApplyLane {
                     }
                 }
                 Read::Client { req, query } if self.waiting.take(req) => {
-                    let result = self.query(now, req, query)?;
-                    reply(req, result, fx);
+                    self.serve(now, req, query, fx)?;
                 }
                 Read::Client { .. } => {}
                 Read::Leader { term, asker, ask } => {

@@ -20,6 +20,7 @@ mod model;
 mod planted;
 mod planted_auth;
 mod raft_lane;
+mod range_stream;
 mod versions;
 mod wal;
 mod watch;
