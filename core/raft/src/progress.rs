@@ -132,6 +132,7 @@ pub(crate) type Tracker = BTreeMap<u64, Progress>;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const TWO: Limits = Limits {
         appends: 2,
@@ -171,6 +172,45 @@ mod tests {
         assert!(progress.rejected(4, 3));
         assert_eq!(progress.next_index, 4);
         assert_eq!(progress.state, State::Probe { paused: false });
+    }
+
+    proptest! {
+        #[test]
+        fn what_matches_never_falls_and_lies_before_what_is_next(
+            steps in prop::collection::vec((0_u8..7, 0_u64..12, 0_u64..12), 0..80)
+        ) {
+            let mut last = 4;
+            let mut progress = Progress::new(last + 1, TWO);
+            for (step, a, b) in steps {
+                let before = progress.clone();
+                match step {
+                    0 => last += a,
+                    1 if !progress.is_paused() && progress.next_index <= last => {
+                        progress.sent(Some((progress.next_index + a).min(last)), 100 * b);
+                        let is_probe = before.state == State::Probe { paused: false };
+                        prop_assert_eq!(progress.next_index == before.next_index, is_probe);
+                    }
+                    2 => {
+                        let news = progress.acked(a.min(last));
+                        prop_assert_eq!(news, progress.match_index > before.match_index);
+                    }
+                    3 => {
+                        let is_news = progress.rejected(a, b);
+                        prop_assert!(is_news || progress.next_index == before.next_index);
+                        prop_assert!(progress.next_index <= before.next_index);
+                    }
+                    4 => progress.become_probe(true),
+                    5 => progress.become_replicate(),
+                    _ => progress.become_snapshot(),
+                }
+                prop_assert!(progress.match_index >= before.match_index);
+                prop_assert!(progress.match_index < progress.next_index);
+                prop_assert!(progress.next_index <= last + 1);
+                if progress.state == State::Replicate {
+                    prop_assert_eq!(progress.is_paused(), progress.inflights.is_full());
+                }
+            }
+        }
     }
 
     #[test]

@@ -45,7 +45,20 @@ fn a_learner_is_brought_up_to_date_and_promoted() {
     c.change(1, "l4");
     c.quietly(|c| c.settle_among(&[1, 2, 3]));
     c.timeout(1);
-    c.quietly(settle_with_snapshots);
+    c.deliver(1, 4);
+    c.sync(4);
+    c.deliver(4, 1);
+    c.deliver(1, 4);
+    c.deliver(4, 1);
+    c.take_snapshot(1);
+    c.deliver(1, 4);
+    c.install(4);
+    c.sync(4);
+    c.deliver(4, 1);
+    c.quietly(|c| {
+        c.timeout(1);
+        settle_with_snapshots(c);
+    });
     assert_eq!(configuration(&c, 4), "voters=(1 2 3) learners=(4)");
     c.say(
         "It is replicated to, and does not count: with nodes 2 and 3 away, nothing is committed.",
@@ -215,6 +228,10 @@ fn a_joint_change_needs_both_quorums_and_is_left_by_itself() {
     });
     c.say("Nodes 4 and 5 replace 2 and 3 in one change.");
     c.change(1, "v4 v5 r2 r3");
+    c.sync(1);
+    c.deliver(1, 2);
+    c.sync(2);
+    c.deliver(2, 1);
     c.quietly(|c| c.settle_among(&[1, 2, 3]));
     assert_eq!(configuration(&c, 1), "voters=(1 4 5)&&(1 2 3) autoleave");
     c.say("The old voters alone cannot commit that the joint configuration is left: the new ones must have it, too.");

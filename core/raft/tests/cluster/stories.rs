@@ -508,6 +508,62 @@ fn a_lagging_follower_gets_a_snapshot() {
 }
 
 #[test]
+fn a_snapshot_that_the_log_reaches_is_not_installed() {
+    let mut c = Cluster::new(3);
+    let to_3 = |m: &Message| m.to == 3;
+    let mut late = Vec::new();
+    c.quietly(|c| {
+        c.elect(1);
+        c.settle();
+        for proposal in 1..=3 {
+            c.propose(1, proposal);
+            late.extend(c.lift(to_3));
+            c.settle_among(&[1, 2]);
+        }
+        late.extend(c.lift(to_3));
+        c.compact(1);
+        c.unreachable(1, 3);
+        c.timeout(1);
+        c.deliver(1, 3);
+        c.deliver(3, 1);
+        c.take_snapshot(1);
+    });
+    let snapshot = c.lift(|m| m.msg_type == MessageType::MsgSnapshot);
+    c.say("Appends to node 3 were late, so that it is sent a snapshot. Then they arrive, and it after them: node 3 has its last entry, and knows now that it is committed.");
+    for msg in late.into_iter().filter(|m| !m.entries.is_empty()) {
+        c.arrive(msg);
+    }
+    for msg in snapshot {
+        c.arrive(msg);
+    }
+    c.sync(3);
+    assert!(c.nodes[&3].install.is_none());
+    assert_eq!((c.raft(3).commit(), c.raft(3).first_index()), (4, 1));
+    assert_story!(c);
+}
+
+#[test]
+fn who_has_a_shorter_log_gets_no_vote() {
+    let mut c = Cluster::with_logs(3, 2, 1, &[(1, &[1, 1, 1]), (2, &[1, 2]), (3, &[1])]);
+    c.say("Node 1 has more entries than node 2, but the last one of node 2 is of a later term.");
+    c.timeout(1);
+    c.sync(1);
+    c.deliver(1, 2);
+    c.say("Node 3 has fewer entries than either, and votes for whoever asks first.");
+    c.deliver(1, 3);
+    c.sync(3);
+    c.lose(3, 1);
+    c.say("Node 2 may have everybody's vote.");
+    c.timeout(2);
+    c.sync(2);
+    c.deliver(2, 1);
+    c.sync(1);
+    c.deliver(1, 2);
+    assert_eq!(c.raft(2).role(), Role::Leader);
+    assert_story!(c);
+}
+
+#[test]
 fn a_lost_snapshot_is_sent_again() {
     let mut c = Cluster::new(3);
     c.quietly(|c| {

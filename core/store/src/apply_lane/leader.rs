@@ -134,7 +134,7 @@ impl ApplyLane {
                 self.heard_hash(now, from, call, &resp, fx);
                 return Ok(());
             }
-            // Of a later version.
+            // It asks nothing.
             None => return Ok(()),
         };
         // Else whoever asked finds the leader, and asks again.

@@ -72,6 +72,96 @@ fn chunks_wait_for_those_before_them_to_arrive() {
     assert!(streams.take_due().is_empty(), "a gap is mended once");
 }
 
+/// Sender and receiver of one snapshot, and what was seen of them.
+struct Story {
+    streams: Streams,
+    assembly: Assembly,
+    told: String,
+}
+
+impl Story {
+    fn say(&mut self, text: &str) {
+        self.told += &format!("{text}\n");
+    }
+
+    /// The sender sends what is due at `now`.
+    fn send(&mut self, now: u64) -> Vec<SnapshotChunk> {
+        let chunks: Vec<_> = self
+            .streams
+            .take_due()
+            .into_iter()
+            .map(|(_, c)| c)
+            .collect();
+        for chunk in &chunks {
+            let (from, to) = (chunk.offset, chunk.offset + chunk.data.len() as u64);
+            self.say(&format!(
+                "  {now:>3} ns: sent {from}..{to} of {}",
+                chunk.total
+            ));
+        }
+        chunks
+    }
+
+    /// A chunk arrives, and its answer does.
+    fn arrive(&mut self, now: u64, chunk: &SnapshotChunk) {
+        let taken = taken(&mut self.assembly, chunk.clone());
+        let is_whole = matches!(taken, Taken::Whole { .. });
+        let answer = received(taken);
+        let gap = if answer.gap {
+            ", and a gap behind them"
+        } else {
+            ""
+        };
+        let from = chunk.offset;
+        self.say(&format!(
+            "  {now:>3} ns: {from}.. arrives: {} bytes are there{gap}",
+            answer.received
+        ));
+        if is_whole {
+            self.say("          the whole snapshot goes to Raft");
+        }
+        let is_progress = self.streams.received(now, 2, &answer);
+        if !is_progress {
+            self.say("          which is no progress");
+        }
+    }
+}
+
+#[test]
+fn a_snapshot_travels_in_parts() {
+    let mut story = Story {
+        streams: Streams::new(CHUNK, PAUSE),
+        assembly: Assembly::default(),
+        told: String::new(),
+    };
+    story.say("A snapshot of 65 bytes, in parts of 10. Four may be ahead of what has arrived.");
+    assert_eq!(story.streams.begin(0, snapshot(7, 65)), None);
+    let first = story.send(0);
+    story.say("\nEach part that arrives makes room for the next. The second is lost: what comes behind it lies behind a gap, and all from there on is sent again.");
+    story.arrive(10, &first[0]);
+    story.send(10);
+    story.arrive(11, &first[2]);
+    let again = story.send(11);
+    story.say("\nAll that is lost as well. After a pause the parts go out again, and after one that is twice as long once more.");
+    drop(again);
+    let mut chunks = Vec::new();
+    for _ in 0..2 {
+        let at = story.streams.deadline();
+        assert_eq!(story.streams.on_deadline(at), 1);
+        chunks = story.send(at);
+    }
+    story.say("\nThese arrive, and the last parts after them. Only what is whole, and has the right checksum, is shown to Raft.");
+    let mut now = story.streams.deadline() - 1;
+    while !chunks.is_empty() {
+        for chunk in std::mem::take(&mut chunks) {
+            story.arrive(now, &chunk);
+            now += 1;
+            chunks.extend(story.send(now));
+        }
+    }
+    insta::assert_snapshot!(story.told);
+}
+
 #[test]
 fn pauses_double_while_nothing_arrives() {
     let mut streams = Streams::new(CHUNK, PAUSE);

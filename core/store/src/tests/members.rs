@@ -69,8 +69,13 @@ fn open_with(id: u64, incarnation: u64, disk: CrashDisk, now: Now, bugs: Bugs) -
 
 impl Cluster {
     fn new() -> Cluster {
+        Cluster::with(Bugs::NONE)
+    }
+
+    fn with(bugs: Bugs) -> Cluster {
         let now = Now::default();
-        let members = [1, 2, 3].map(|id| (id, open(id, 0, CrashDisk::default(), now)));
+        let open = |id| open_with(id, 0, CrashDisk::default(), now, bugs);
+        let members = [1, 2, 3].map(|id| (id, open(id)));
         let mut cluster = Cluster {
             members: members.into(),
             inputs: VecDeque::new(),
@@ -393,6 +398,10 @@ fn a_learner_is_promoted_when_it_has_caught_up_whoever_is_asked() {
     cluster.run(1_000);
     let follower = cluster.leader() % 3 + 1;
     assert_eq!(cluster.call(follower, promote(4)), "41: members 1 2 3 4");
+
+    let mut planted = Cluster::with(Bugs::NONE.with(Bug::PromoteUnready));
+    planted.call(1, add(true));
+    assert_eq!(planted.call(1, promote(4)), "1: members 1 2 3 4");
 }
 
 #[test]
