@@ -309,7 +309,11 @@ impl ApplyLane {
             revision,
             ..ResponseHeader::default()
         });
-        fx.reply(req, self.finish(Ok(Response::Lease(LeaseResponse::KeepAlive(resp))))?, false);
+        fx.reply(
+            req,
+            self.finish(Ok(Response::Lease(LeaseResponse::KeepAlive(resp))))?,
+            false,
+        );
         if let Some((session, lease)) = self.leasing.streams.answered(req) {
             self.wait(now, req, session, None);
             return self.ask_leader(now, req, Ask::KeepAlive(lease), fx);
