@@ -7,6 +7,11 @@
     reason = "all damages have one type, and some remove operations"
 )]
 
+#[cfg(test)]
+mod services;
+#[cfg(test)]
+mod town;
+
 use bytes::Bytes;
 use squall_api::pb::{self, KeyValue};
 use squall_record::{Call, Code, Op, Outcome, Ret, Status, Why};

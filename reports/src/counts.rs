@@ -124,13 +124,13 @@ fn cost(resources: &Resources, line: &mut impl FnMut(String)) {
     }
     let each = |total| resources.per_commit(total);
     let mut text = format!(
-        "for each of {}: {:.1} messages of {:.0} bytes in all, {:.1} syncs, {:.0} bytes written; \
+        "for each of {}: {:.1} messages of {} bytes in all, {:.1} syncs, {} bytes written; \
          logs of {} KiB at most",
         plural(resources.commits, "commit"),
         each(resources.messages),
-        each(resources.sent_bytes),
+        count(each(resources.sent_bytes).round() as u64),
         each(resources.syncs),
-        each(resources.written_bytes),
+        count(each(resources.written_bytes).round() as u64),
         count(resources.log_bytes.div_ceil(1024)),
     );
     if resources.snapshot_bytes > 0 {

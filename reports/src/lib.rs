@@ -31,6 +31,6 @@ pub use explanation::{Beat, Commands, Explanation, OpRow, OtherFailure};
 pub use json::{DOCUMENT, Document};
 pub use screen::screen;
 pub use service::{InRun, Service};
-pub use table::{Column, table};
+pub use table::{Column, table, table_with_notes};
 pub use timeline::timeline;
 pub use totals::{Counted, SuspendedBy, Tally, Totals, Unproved};

@@ -65,6 +65,27 @@ impl Column {
 /// Draws rows under headings, indented by two, at most `width` wide as far as
 /// shrinking columns allow. Cells that are cut end in `…`.
 pub fn table(out: &mut String, columns: &[Column], rows: &[Vec<String>], width: usize) {
+    draw(out, columns, rows, &[], width);
+}
+
+/// The same, with a note under each row, which takes the whole width.
+pub fn table_with_notes(
+    out: &mut String,
+    columns: &[Column],
+    rows: &[(Vec<String>, String)],
+    width: usize,
+) {
+    let (rows, notes): (Vec<_>, Vec<_>) = rows.iter().cloned().unzip();
+    draw(out, columns, &rows, &notes, width);
+}
+
+fn draw(
+    out: &mut String,
+    columns: &[Column],
+    rows: &[Vec<String>],
+    notes: &[String],
+    width: usize,
+) {
     let rows: Vec<Vec<String>> = rows
         .iter()
         .map(|row| row.iter().map(|cell| printable(cell)).collect())
@@ -90,7 +111,7 @@ pub fn table(out: &mut String, columns: &[Column], rows: &[Vec<String>], width: 
     let heads: Vec<String> = columns.iter().map(|c| c.head.to_owned()).collect();
     let _ = writeln!(out, "{}", paint(DIM, line(columns, &widths, &heads)));
     let wraps = columns.last().is_some_and(|c| c.yields == Yields::Wrap);
-    for row in &rows {
+    for (n, row) in rows.iter().enumerate() {
         match (row.split_last(), columns.split_last()) {
             (Some((last, cells)), Some((_, before))) if wraps => {
                 let text = line(before, &widths, cells);
@@ -105,6 +126,9 @@ pub fn table(out: &mut String, columns: &[Column], rows: &[Vec<String>], width: 
             _ => {
                 let _ = writeln!(out, "{}", line(columns, &widths, row));
             }
+        }
+        if let Some(note) = notes.get(n) {
+            wrap(out, &GAP.repeat(2), note, width);
         }
     }
 }
@@ -201,6 +225,18 @@ mod tests {
         let mut out = String::new();
         table(&mut out, &columns, &rows, 26);
         assert_eq!(out.lines().nth(1), Some("  #1"));
+    }
+
+    #[test]
+    fn a_note_stands_under_its_row_and_takes_the_whole_width() {
+        let columns = [Column::right("op"), Column::left("about").wrapping()];
+        let note = "a note that is longer than one line".to_owned();
+        let rows = [(vec!["#1".to_owned(), "get".to_owned()], note)];
+        let mut out = String::new();
+        table_with_notes(&mut out, &columns, &rows, 28);
+        let body: Vec<&str> = out.lines().skip(1).collect();
+        let notes = ["    a note that is longer", "    than one line"];
+        assert_eq!(body, ["  #1  get", notes[0], notes[1]]);
     }
 
     #[test]

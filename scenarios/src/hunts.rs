@@ -57,16 +57,12 @@ pub const fn scenarios(bug: Bug) -> &'static [&'static str] {
         | Bug::PrevKvIsNew
         | Bug::ProgressWhileBehind
         | Bug::RepeatWhenFull
-        | Bug::SplitRevisions
         | Bug::SwapFilters
         | Bug::UnboundedWatchWindow
         | Bug::WatchFromNowReplays => &["watches-under-faults"],
         Bug::CompactedUnnamed | Bug::DropDeleteAtCompaction | Bug::SkipCompactedEvents => {
             &["watches-and-compaction"]
         }
-        // Not found in 200 seeds of `watches-under-faults`, nor in 40 of
-        // `watches-and-compaction`.
-        Bug::EventsBeforeBacklog => &[],
         // No check asks yet for the end of a stream that requires a leader: the
         // store's own tests do.
         Bug::WatchSurvivesMinority => &[],
@@ -91,9 +87,8 @@ pub const fn scenarios(bug: Bug) -> &'static [&'static str] {
         // Who waits for itself gives up after a while, as anybody may: the store's
         // own tests find it.
         Bug::RelockWaits => &[],
-        // No run has shown their harm yet; the store's own tests hold the rules that
-        // they break.
-        Bug::FullTtlAgain | Bug::UnconfirmedKeepAlive | Bug::UnconfirmedTimeToLive => &[],
+        Bug::FullTtlAgain | Bug::UncountedLeases => &["leases-and-transfers"],
+        Bug::UnconfirmedKeepAlive | Bug::UnconfirmedTimeToLive => &["leases-and-pauses"],
         Bug::ExpireLocally => &["locks-and-pauses"],
         Bug::AnswerCompacted
         | Bug::CompactRevisionRefused
@@ -142,9 +137,10 @@ pub const fn scenarios(bug: Bug) -> &'static [&'static str] {
         | Bug::UncheckedLeaseKeys
         | Bug::UnsavedAuthRevision
         | Bug::WatchOutlivesPermission => &["permissions-in-flight"],
-        // No scenario has shown their harm; the store's own tests do
-        // (core/store/src/tests/planted_auth.rs). A password in the log changes no answer.
-        Bug::PasswordInLog | Bug::StaleAuthRevision => &[],
+        // A password in the log changes no answer: the store's own tests look for it
+        // (core/store/src/tests/planted_auth.rs).
+        Bug::PasswordInLog => &[],
+        Bug::StaleAuthRevision => &["permissions-and-restarts"],
         Bug::DowngradeAnywhere => &["downgrade"],
         Bug::RaiseWithOldMembers | Bug::SkipUnknownEntries => &["rolling-upgrade"],
         Bug::RunAnyVersion => &["refused-upgrade"],
@@ -153,6 +149,39 @@ pub const fn scenarios(bug: Bug) -> &'static [&'static str] {
         Bug::SnapshotAheadOfIndex => &["lagging-follower-snapshot"],
         Bug::UnconfirmedRead => &["one-way-partition-leader"],
         Bug::VoteShorterLog => &["election-storm"],
+        Bug::SnapshotPromotesLearners => &["membership-churn"],
+        Bug::LockAsOfJoining => &["locks-and-pauses"],
+        Bug::DeletionsLast => &["watches-under-faults"],
+        Bug::NeverSendSnapshot => &["lagging-follower-snapshot"],
+        Bug::VoteBeforeFsync => &["election-storm"],
+        Bug::RestartAtCommit => &["power-loss-majority"],
+        Bug::RestampEntries => &["short-appends"],
+        Bug::GrantAgain => &["leases-and-crashes"],
+        Bug::LeadWithoutWaiting | Bug::ProclaimNothing | Bug::ResignNothing => {
+            &["elections-and-crashes"]
+        }
+        Bug::BatchSkipsOne | Bug::SyncForgets => &["watches-under-faults"],
+        Bug::BatchByKey
+        | Bug::BatchRepeatsLast
+        | Bug::DeleteToldTwice
+        | Bug::DeleteKeepsCreation
+        | Bug::DeleteShowsValue
+        | Bug::ForgetFilters
+        | Bug::LoseWhenFull
+        | Bug::PrevKvUnasked
+        | Bug::ProgressAhead
+        | Bug::StayFull => &["watches-under-faults"],
+        Bug::CancelWhenFull | Bug::SplitBacklog | Bug::SplitRevisions => {
+            &["watches-and-compaction"]
+        }
+        Bug::CommitGoesBack | Bug::ForgetTerm | Bug::VoteAgain => &["election-storm"],
+        Bug::TermOfLastCommit => &["stale-reads"],
+        Bug::EventsBeforeBacklog => &["flood-of-events"],
+        Bug::KeepOldPassword
+        | Bug::OnlyFirstRole
+        | Bug::RangeEndExcluded
+        | Bug::WatchEndsAtChange => &["permissions-in-flight"],
+        Bug::NewestLeads | Bug::ObserveAgain | Bug::ProclaimOnce => &["elections-and-crashes"],
     }
 }
 
@@ -222,6 +251,7 @@ pub const CHECKS: &[&str] = &[
     "raft.votes_durable",
     "replicas",
     "replicas.chain",
+    "versions",
     "watch.agree",
     "watch.atomic",
     "watch.bookmarkable",
@@ -239,14 +269,149 @@ pub const CHECKS: &[&str] = &[
     "watch.unique",
 ];
 
+/// The check that alone shows a bug, in the first run that does: without it the bug
+/// would go unnoticed there. Bugs that several checks show are not named.
+pub const fn only(bug: Bug) -> Option<&'static str> {
+    Some(match bug {
+        Bug::KeepOldPassword | Bug::LoginWithoutPassword => "auth.logins",
+        Bug::CheckOneBranch | Bug::OpenMaintenance => "auth.permitted",
+        Bug::OnlyFirstRole | Bug::RangeEndExcluded => "auth.refused",
+        Bug::AcceptExpiredTokens | Bug::KeepTokensOfDeleted => "auth.tokens",
+        Bug::WatchEndsAtChange | Bug::WatchOutlivesPermission => "auth.watches",
+        Bug::KeepOldSegments => "budget.log",
+        Bug::ResendUnacknowledged => "budget.sent_per_commit",
+        Bug::UnboundedWatchWindow => "budget.unread",
+        Bug::CompactRevisionRefused | Bug::NewestIsFuture => "compaction",
+        Bug::ProclaimOnce | Bug::UnguardedProclaim => "election.in_office",
+        Bug::ObserveAgain | Bug::ObserveCandidates => "election.observed",
+        Bug::LeadWithoutWaiting | Bug::NewestLeads => "election.one_leader",
+        Bug::ProclaimNothing => "election.proclaimed",
+        Bug::AnswerUnknownLease | Bug::ShortLease | Bug::UnconfirmedTimeToLive => "lease.answers",
+        Bug::GrantAgain | Bug::RegrantLease => "lease.exists",
+        Bug::CountFromGrant | Bug::LeaseByWallClock | Bug::RevokeWhenDeposed => "lease.not_early",
+        Bug::FullTtlAgain | Bug::UncountedLeases => "lease.not_late",
+        Bug::PrevIsNew | Bug::TxnReadsBefore => "linearizable",
+        Bug::NeverSendSnapshot | Bug::StuckProbe => "liveness",
+        Bug::LeaderStaysDeaf | Bug::StayWithLeader => "liveness.progress",
+        Bug::HoldAfterExpiry | Bug::LockAsOfJoining => "lock.in_line",
+        Bug::TermOfLastCommit => "monotonic",
+        Bug::CutOneTooMany => "raft.acks_kept",
+        Bug::CountOwnBeforeFsync | Bug::LearnerCounts => "raft.commits_durable",
+        Bug::RemovedLeaderStays => "raft.elected_by_quorum",
+        Bug::CommitOldTerm => "raft.leader_completeness",
+        Bug::IgnorePrevTerm => "raft.log_matching",
+        Bug::CommitGoesBack | Bug::ForgetTerm => "raft.monotonic_term",
+        Bug::EarlyConfChange | Bug::TwoConfChanges => "raft.one_change",
+        Bug::SnapshotForgetsLearners | Bug::SnapshotPromotesLearners => "raft.same_members",
+        Bug::ApplyOnAppend | Bug::RestampEntries => "raft.state_machine_safety",
+        Bug::ForgetVote => "raft.vote_once",
+        Bug::UnsyncedHardState | Bug::VoteBeforeFsync => "raft.votes_durable",
+        Bug::ForgetTombstones | Bug::LoseAttachments => "replicas.chain",
+        Bug::RaiseWithOldMembers | Bug::RunAnyVersion | Bug::SkipUnknownEntries => "versions",
+        Bug::SplitBacklog | Bug::SplitRevisions => "watch.atomic",
+        Bug::ProgressAhead | Bug::ProgressWhileBehind => "watch.bookmarkable",
+        Bug::CancelWhenFull | Bug::CompactedUnnamed => "watch.compaction",
+        Bug::ForgetFilters | Bug::KeyWatchedAsRange => "watch.filters",
+        Bug::StayFull | Bug::SyncForgets => "watch.live",
+        Bug::BatchByKey | Bug::DeletionsLast => "watch.ordered",
+        Bug::PrevKvIsNew | Bug::PrevKvUnasked => "watch.prev_kv",
+        Bug::CancelIgnoresZero | Bug::CancelKeepsWatcher => "watch.protocol",
+        Bug::InstallResetsFuture | Bug::WatchFromNowReplays => "watch.resumable",
+        Bug::DeleteKeepsCreation | Bug::DeleteShowsValue => "watch.true",
+        Bug::BatchRepeatsLast | Bug::DeleteToldTwice => "watch.unique",
+        _ => return None,
+    })
+}
+
 /// Why a check has fewer than two planted bugs that it alone finds, where there is
 /// a reason in what it judges.
 pub fn few(check: &str) -> Option<&'static str> {
     Some(match check {
+        "alarms" => {
+            "a false alarm stops all writes, and so the end of the run (liveness) shows it, too"
+        }
+        "auth.root" => {
+            "who enables auth without root is locked out, and so the end of the run (liveness) shows it, too"
+        }
         "durability" | "replicas" => {
             "what is lost or differs at the end was mostly seen before, by a read or by the chain of digests"
         }
+        "election.proclaimed" => {
+            "who acts on another's candidacy is not in office: alone it finds what was acknowledged and not done"
+        }
+        "lease.keys_end" => {
+            "a key that outlives its lease is one that a revocation did not delete: reads of it are not linearizable"
+        }
+        "lock.exclusive" => {
+            "of two who hold a lock one was not first in line when it was given to it"
+        }
+        "lock.fenced" => {
+            "a write passes a fence that is gone only after the lock was given to whom was not first in line, or by a \
+             transaction that is not linearizable"
+        }
+        "members" => {
+            "a member that ends by itself is missing at the end of the run (liveness), unless enough others are left"
+        }
+        "monotonic" => {
+            "a member that answers from an older state is behind at the end, too (replicas, durability), unless only the \
+             term is old"
+        }
+        "raft.acks_kept" => {
+            "a log that lacks what was acknowledged mostly becomes a leader's that lacks what was committed"
+        }
+        "raft.elected_by_quorum" => "whom too few elected lets too few decide what is committed",
+        "raft.leader_completeness" => {
+            "of several mistakes with this end one leaves no other trace: what was committed is on a quorum of disks"
+        }
+        "raft.log_matching" => "logs that differ are soon committed, and then it is seen there",
+        "raft.vote_once" => "a second vote in one life elects a second leader as soon as it counts",
+        "raft.election_safety" => {
+            "two leaders of a term need a vote that is given twice, or a quorum that is none: both are seen before"
+        }
+        "raft.leader_append_only" => {
+            "a leader's log is changed by appends alone, which it takes from nobody: there is no such line to get wrong"
+        }
+        "watch.reliable" => {
+            "what is never told is mostly behind a bookmark, part of a revision, or before the first event as well"
+        }
         "watch.agree" => "of two watches that disagree one was told what was not written",
+        "watch.cache" => "a cache is wrong only if its list or one of the events that followed was",
+        "watch.create" => {
+            "an event that wrongly says that its key was created is no event of what was written"
+        }
+        name if name.starts_with("budget.") => {
+            "all budgets are one rule over different amounts: three bugs each exceed one of them alone"
+        }
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_check_has_two_bugs_that_it_alone_finds_or_a_reason() {
+        let alone = |check: &str| {
+            Bug::ALL
+                .iter()
+                .filter(|bug| only(**bug) == Some(check))
+                .count()
+        };
+        for check in CHECKS {
+            match few(check) {
+                None => assert!(alone(check) >= 2, "{check} alone finds {}", alone(check)),
+                Some(why) => assert!(alone(check) < 2, "{check} needs no reason: {why}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_one_check_finds_is_hunted_and_the_check_is_known() {
+        for bug in Bug::ALL {
+            let Some(check) = only(*bug) else { continue };
+            assert!(CHECKS.contains(&check), "{}: {check}", bug.name());
+            assert!(!scenarios(*bug).is_empty(), "{} is not hunted", bug.name());
+        }
+    }
 }

@@ -53,8 +53,8 @@ fn every_scenario_asks_for_enough_to_judge() {
     // These have a load of their own: two are made anew for each operation of their
     // disks, one is about a single disk, one reads a few keys under leases, two
     // take their time over what is cut or far away, three are about watches, and
-    // six wait for leases to end; where permissions change, much is refused.
-    const OWN_LOAD: [&str; 16] = [
+    // eight wait for leases to end; where permissions change, much is refused.
+    const OWN_LOAD: [&str; 19] = [
         "crash-points",
         "crash-points-of-changes",
         "elections-and-crashes",
@@ -62,8 +62,11 @@ fn every_scenario_asks_for_enough_to_judge() {
         "flood-of-events",
         "leases-and-clocks",
         "leases-and-crashes",
+        "leases-and-pauses",
+        "leases-and-transfers",
         "locks-and-pauses",
         "partial-partition",
+        "permissions-and-restarts",
         "permissions-in-flight",
         "read-leases",
         "rolling-upgrade",

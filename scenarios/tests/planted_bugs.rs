@@ -65,6 +65,7 @@ const CONSEQUENCES: &[&str] = &[
     "watch.reliable",
     "watch.resumable",
     "watch.unique",
+    "watch.true",
 ];
 
 fn make(scenario: &Scenario, seed: u64, bugs: Bugs) -> Run {
@@ -101,6 +102,13 @@ fn hunt(bug: Bug) {
     let (check, sentence) = consequence(&found).expect("it was just found");
     println!("{}: {check} in {name}@{seed}: {sentence}", bug.name());
 
+    if let Some(only) = hunts::only(bug) {
+        let failed = found.summary.checks.iter();
+        let failed = failed.filter(|check| matches!(check.verdict, Verdict::Fail(_)));
+        let failed: Vec<&str> = failed.map(|check| check.name.as_str()).collect();
+        assert_eq!(failed, [only], "{} in {name}@{seed}", bug.name());
+    }
+
     let again = make(&scenario, seed, planted);
     assert_eq!(
         again.summary.hash, found.summary.hash,
@@ -135,9 +143,14 @@ hunts! {
     answer_compacted AnswerCompacted;
     answer_unknown_lease AnswerUnknownLease;
     apply_on_append ApplyOnAppend;
+    batch_by_key BatchByKey;
+    batch_repeats_last BatchRepeatsLast;
+    batch_skips_one BatchSkipsOne;
     cancel_ignores_zero CancelIgnoresZero;
     cancel_keeps_watcher CancelKeepsWatcher;
+    cancel_when_full CancelWhenFull;
     check_one_branch CheckOneBranch;
+    commit_goes_back CommitGoesBack;
     commit_old_term CommitOldTerm;
     compact_revision_refused CompactRevisionRefused;
     compacted_unnamed CompactedUnnamed;
@@ -149,17 +162,26 @@ hunts! {
     count_within_limit CountWithinLimit;
     cut_one_too_many CutOneTooMany;
     defragment_drops_batch DefragmentDropsBatch;
+    delete_keeps_creation DeleteKeepsCreation;
+    delete_shows_value DeleteShowsValue;
+    delete_told_twice DeleteToldTwice;
+    deletions_last DeletionsLast;
     downgrade_anywhere DowngradeAnywhere;
     drop_delete_at_compaction DropDeleteAtCompaction;
     early_conf_change EarlyConfChange;
     empty_delete_takes_revision EmptyDeleteTakesRevision;
     enable_without_root EnableWithoutRoot;
+    events_before_backlog EventsBeforeBacklog;
     expire_locally ExpireLocally;
     failed_txn_keeps_puts FailedTxnKeepsPuts;
     forget_auth_enabled ForgetAuthEnabled;
+    forget_filters ForgetFilters;
     forget_promotion ForgetPromotion;
+    forget_term ForgetTerm;
     forget_tombstones ForgetTombstones;
     forget_vote ForgetVote;
+    full_ttl_again FullTtlAgain;
+    grant_again GrantAgain;
     half_quorum HalfQuorum;
     hash_at_apply HashAtApply;
     hash_ignores_tail HashIgnoresTail;
@@ -176,27 +198,40 @@ hunts! {
     keep_conflict KeepConflict;
     keep_old_attachment KeepOldAttachment;
     keep_old_leases KeepOldLeases;
+    keep_old_password KeepOldPassword;
     keep_old_segments KeepOldSegments;
     keep_tokens_of_deleted KeepTokensOfDeleted;
     key_watched_as_range KeyWatchedAsRange;
+    lead_without_waiting LeadWithoutWaiting;
     leader_stays_deaf LeaderStaysDeaf;
     learner_counts LearnerCounts;
     lease_by_wall_clock LeaseByWallClock;
     lease_outlives_bound LeaseOutlivesBound;
     line_by_key LineByKey;
+    lock_as_of_joining LockAsOfJoining;
     login_without_password LoginWithoutPassword;
     lose_attachments LoseAttachments;
     lose_negative_leases LoseNegativeLeases;
+    lose_when_full LoseWhenFull;
     missing_key_has_value MissingKeyHasValue;
+    never_send_snapshot NeverSendSnapshot;
     newest_is_future NewestIsFuture;
+    newest_leads NewestLeads;
+    observe_again ObserveAgain;
     observe_candidates ObserveCandidates;
+    only_first_role OnlyFirstRole;
     open_maintenance OpenMaintenance;
     prev_is_new PrevIsNew;
     prev_kv_is_new PrevKvIsNew;
+    prev_kv_unasked PrevKvUnasked;
+    proclaim_nothing ProclaimNothing;
+    proclaim_once ProclaimOnce;
+    progress_ahead ProgressAhead;
     progress_while_behind ProgressWhileBehind;
     promote_unready PromoteUnready;
     put_on_unknown_lease PutOnUnknownLease;
     raise_with_old_members RaiseWithOldMembers;
+    range_end_excluded RangeEndExcluded;
     read_before_applied ReadBeforeApplied;
     read_before_first_commit ReadBeforeFirstCommit;
     read_last_commit ReadLastCommit;
@@ -208,6 +243,9 @@ hunts! {
     repeat_forward RepeatForward;
     repeat_when_full RepeatWhenFull;
     resend_unacknowledged ResendUnacknowledged;
+    resign_nothing ResignNothing;
+    restamp_entries RestampEntries;
+    restart_at_commit RestartAtCommit;
     revision_from_keys RevisionFromKeys;
     revoke_in_steps RevokeInSteps;
     revoke_when_deposed RevokeWhenDeposed;
@@ -217,13 +255,19 @@ hunts! {
     skip_unknown_entries SkipUnknownEntries;
     snapshot_ahead_of_index SnapshotAheadOfIndex;
     snapshot_forgets_learners SnapshotForgetsLearners;
+    snapshot_promotes_learners SnapshotPromotesLearners;
     sort_within_limit SortWithinLimit;
+    split_backlog SplitBacklog;
     split_revisions SplitRevisions;
+    stale_auth_revision StaleAuthRevision;
     stale_permissions StalePermissions;
+    stay_full StayFull;
     stay_with_leader StayWithLeader;
     stuck_probe StuckProbe;
     swap_filters SwapFilters;
+    sync_forgets SyncForgets;
     take_any_read_answer TakeAnyReadAnswer;
+    term_of_last_commit TermOfLastCommit;
     token_bound_to_member TokenBoundToMember;
     truncate_on_append TruncateOnAppend;
     two_conf_changes TwoConfChanges;
@@ -231,15 +275,21 @@ hunts! {
     txn_splits_revisions TxnSplitsRevisions;
     unbounded_watch_window UnboundedWatchWindow;
     unchecked_lease_keys UncheckedLeaseKeys;
+    unconfirmed_keep_alive UnconfirmedKeepAlive;
     unconfirmed_read UnconfirmedRead;
+    unconfirmed_time_to_live UnconfirmedTimeToLive;
+    uncounted_leases UncountedLeases;
     unguarded_proclaim UnguardedProclaim;
     unguarded_resign UnguardedResign;
     unsaved_auth_revision UnsavedAuthRevision;
     unsynced_hard_state UnsyncedHardState;
     version_outlives_key VersionOutlivesKey;
+    vote_again VoteAgain;
+    vote_before_fsync VoteBeforeFsync;
     vote_ignores_term VoteIgnoresTerm;
     vote_shorter_log VoteShorterLog;
     wake_without_looking WakeWithoutLooking;
+    watch_ends_at_change WatchEndsAtChange;
     watch_from_now_replays WatchFromNowReplays;
     watch_outlives_permission WatchOutlivesPermission;
     zero_end_is_empty ZeroEndIsEmpty;

@@ -98,10 +98,21 @@ fn deadline(leases: &Leases<'_>, lease: &Lease<'_>, ttl: i64, last: u64) -> u64 
         };
         from = from.max(at);
     }
+    let slack = 5 * SECOND + 2 * terms.election_timeout;
+    let due = |from: u64, left: u64, until: u64| {
+        from.saturating_add(slowest(left))
+            .saturating_add(slack)
+            .saturating_add(leases.disturbed_within(from, until))
+    };
     let mut left = full;
     let unnoted = terms.checkpoint_interval.saturating_add(2 * SECOND);
     let first = leases.elections.partition_point(|t| *t <= from);
     for election in leases.elections[first..].iter().filter(|t| **t <= last) {
+        // Who leads after it should have ended gives nothing back.
+        let due = due(from, left, *election);
+        if due < *election {
+            return due;
+        }
         let calm = election - from - leases.disturbed_within(from, *election);
         let noted = calm.saturating_sub(unnoted);
         left = left
@@ -109,10 +120,7 @@ fn deadline(leases: &Leases<'_>, lease: &Lease<'_>, ttl: i64, last: u64) -> u64 
             .max(SECOND);
         from = *election;
     }
-    let slack = 5 * SECOND + 2 * terms.election_timeout;
-    from.saturating_add(slowest(left))
-        .saturating_add(slack)
-        .saturating_add(leases.disturbed_within(from, last))
+    due(from, left, last)
 }
 
 /// Acknowledged grants and keep-alives, and for how many seconds each is good.

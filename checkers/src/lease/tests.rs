@@ -214,6 +214,7 @@ fn every_rule_passes_and_fails_as_the_table_says() {
         ("a new leader gives it its time again", case().grant((0, 1), 5).elected(40).end(150, true), 300, ""),
         ("but only what was left", case().grant((0, 1), 20).elected(190).end(315, true), 400, late),
         ("each fault delays it by its length", case().grant((0, 1), 5).fault(20, 120).end(220, true), 400, ""),
+        ("whoever leads later", case().grant((0, 1), 5).elected(200).end(201, true), 400, late),
         ("and not by more", case().grant((0, 1), 5).fault(20, 120).end(280, true), 400, late),
         ("kept alive after its end", case().grant((0, 1), 5).end(51, true).keep((52, 53), 5), 60, "lease.answers/alive-after-end"),
         ("kept alive as it ends", case().grant((0, 1), 5).end(51, true).keep((1, 53), 5), 60, ""),

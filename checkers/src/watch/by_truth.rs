@@ -1,7 +1,7 @@
 //! What a watch was told, against what was changed.
 
 use super::by_watch::{describe, passed_at, told_through};
-use super::told::{Watch, kv_of};
+use super::told::{Watch, bookmark, kv_of};
 use super::{Broken, Case};
 use crate::replicas::show;
 use crate::store::model::within;
@@ -94,8 +94,24 @@ pub(super) fn reliable(case: &Case<'_>) -> Option<Broken> {
 
 pub(super) fn bookmarkable(case: &Case<'_>) -> Option<Broken> {
     case.watches.iter().find_map(|watch| {
-        let mut last = 0;
-        for (t, revision) in watch.bookmarks() {
+        // What came in the same moment still came in some order.
+        let (mut last, mut last_at) = (0, 0);
+        for (t, response) in &watch.heard {
+            let t = *t;
+            let late = |event: &&Event| kv_of(event).1 <= last;
+            if let Some(event) = response.events.iter().find(late) {
+                let text = format!(
+                    "{} was told of {}, though it had been told at {} that it has come to \
+                     revision {last}",
+                    watch.name(),
+                    describe(event),
+                    seconds(last_at)
+                );
+                return Some(Broken::on(watch, t, "bookmark-too-early", text));
+            }
+            let Some(revision) = bookmark(response) else {
+                continue;
+            };
             if revision < last {
                 let text = format!(
                     "{} was told that it has come to revision {revision}, and before that to {last}",
@@ -103,7 +119,7 @@ pub(super) fn bookmarkable(case: &Case<'_>) -> Option<Broken> {
                 );
                 return Some(Broken::on(watch, t, "bookmark-went-back", text));
             }
-            last = revision;
+            (last, last_at) = (revision, t);
             if revision + 1 < watch.start {
                 let text = format!(
                     "{} was told that it has come to revision {revision}, from where it would \
@@ -111,19 +127,6 @@ pub(super) fn bookmarkable(case: &Case<'_>) -> Option<Broken> {
                     watch.name()
                 );
                 return Some(Broken::on(watch, t, "bookmark-before-start", text));
-            }
-            let late = watch
-                .events()
-                .find(|(later, event)| *later > t && kv_of(event).1 <= revision);
-            if let Some((late, event)) = late {
-                let text = format!(
-                    "{} was told of {}, though it had been told at {} that it has come to \
-                     revision {revision}",
-                    watch.name(),
-                    describe(event),
-                    seconds(t)
-                );
-                return Some(Broken::on(watch, late, "bookmark-too-early", text));
             }
         }
         let from = first_and_last(watch).map_or(watch.start, |(_, last)| last + 1);

@@ -49,8 +49,7 @@ impl<'a> Watch<'a> {
     pub(crate) fn bookmarks(&self) -> impl Iterator<Item = (u64, i64)> + '_ {
         self.heard
             .iter()
-            .filter(|(_, r)| r.events.is_empty() && !r.created && !r.canceled)
-            .map(|(t, r)| (*t, revision(r)))
+            .filter_map(|(t, response)| Some((*t, bookmark(response)?)))
     }
 
     /// The response that ended it, if one did.
@@ -75,6 +74,12 @@ impl<'a> Watch<'a> {
         };
         !self.create.filters.contains(&(filter as i32))
     }
+}
+
+/// Up to which revision a response says that everything was told, if it says so.
+pub(crate) fn bookmark(response: &WatchResponse) -> Option<i64> {
+    let is_bookmark = response.events.is_empty() && !response.created && !response.canceled;
+    is_bookmark.then(|| revision(response))
 }
 
 pub(crate) fn revision(response: &WatchResponse) -> i64 {

@@ -48,12 +48,22 @@ bugs! {
         "a member says of a lease that it does not know yet that it is gone";
     ApplyOnAppend R39 "apply-on-append"
         "entries are applied once they are in the log, committed or not";
+    BatchByKey V31 "batch-by-key"
+        "who catches up is told the changes of a batch in order of their keys";
+    BatchRepeatsLast V35 "batch-repeats-last"
+        "a batch of history has its last change twice";
+    BatchSkipsOne V40 "batch-skips-one"
+        "the second change of a batch of history is told to nobody";
     CancelIgnoresZero V12 "cancel-ignores-zero"
         "watch 0 cannot be canceled, as if its id were not set";
     CancelKeepsWatcher V10 "cancel-keeps-watcher"
         "a canceled watch goes on";
+    CancelWhenFull V30 "cancel-when-full"
+        "a watch is canceled when its client is slow";
     CheckOneBranch A06 "check-one-branch"
         "of a transaction only the operations of the success branch need permission";
+    CommitGoesBack R46 "commit-goes-back"
+        "a follower takes over the leader's commit index, also where it is lower than its own";
     CommitOldTerm R01 "commit-old-term"
         "a leader commits entries of earlier terms by counting who has them";
     CompactRevisionRefused K07 "compact-revision-refused"
@@ -82,6 +92,14 @@ bugs! {
         "a damaged record in the middle of the log is cut off, as if it were a torn tail";
     DefragmentDropsBatch C10 "defragment-drops-batch"
         "defragmenting drops what was applied and not committed to the database yet";
+    DeleteKeepsCreation V33 "delete-keeps-creation"
+        "a deletion's event says when the key was created";
+    DeleteShowsValue V32 "delete-shows-value"
+        "a deletion's event has the value that was deleted";
+    DeleteToldTwice V38 "delete-told-twice"
+        "a deletion is told as two events";
+    DeletionsLast V41 "deletions-last"
+        "who catches up is told of the deletions of a batch after all else";
     DowngradeAnywhere N05 "downgrade-anywhere"
         "the cluster can be downgraded by any number of minor versions";
     DropDeleteAtCompaction V04 "drop-delete-at-compaction"
@@ -102,8 +120,12 @@ bugs! {
         "alarms are gone after a restart";
     ForgetAuthEnabled A14 "forget-auth-enabled"
         "a restarted member takes auth for disabled";
+    ForgetFilters V27 "forget-filters"
+        "who catches up is told what its filters take away";
     ForgetPromotion M07 "forget-promotion"
         "after a restart or a snapshot a promoted learner is a learner again";
+    ForgetTerm R03 "forget-term"
+        "a member forgets over a restart which terms it has seen without entries";
     ForgetTombstones K23 "forget-tombstones"
         "the index that a restart rebuilds knows no deletions";
     ForgetVote R02 "forget-vote"
@@ -112,6 +134,8 @@ bugs! {
         "a new leader gives a lease its full TTL again, whatever a checkpoint says";
     FuzzyBackup S16 "fuzzy-backup"
         "a backup holds what the database had committed, and claims the revision of what was applied";
+    GrantAgain L24 "grant-again"
+        "a grant of a lease that exists is acknowledged, and changes nothing";
     HalfQuorum R14 "half-quorum"
         "half of an even number of voters is taken for a quorum";
     HashAtApply A12 "hash-at-apply"
@@ -144,12 +168,16 @@ bugs! {
         "a key that is put with another lease stays attached to the first one, too";
     KeepOldLeases S06 "keep-old-leases"
         "a member that installs a snapshot keeps the leases that it had";
+    KeepOldPassword A21 "keep-old-password"
+        "a changed password is acknowledged, and the old one stays";
     KeepOldSegments W25 "keep-old-segments"
         "segments of the log are kept for ever, whatever was compacted";
     KeepTokensOfDeleted A08 "keep-tokens-of-deleted"
         "the tokens of a deleted user stay valid";
     KeyWatchedAsRange V13 "key-watched-as-range"
         "who watches one key is told of all keys behind it, too";
+    LeadWithoutWaiting C30 "lead-without-waiting"
+        "who stands for election is told at once that it won";
     LeaderStaysDeaf R28 "leader-stays-deaf"
         "a leader that hears nobody any more goes on leading those who hear it";
     LearnerCounts R15 "learner-counts"
@@ -166,22 +194,34 @@ bugs! {
         "a member without space raises the alarm for itself alone";
     LocalQuota K20 "local-quota"
         "whether an entry is applied depends on the space of the member that applies it";
+    LockAsOfJoining C33 "lock-as-of-joining"
+        "who is given a lock is told the revision at which it began to wait";
     LoginWithoutPassword A15 "login-without-password"
         "a user who has no password logs in with an empty one";
     LoseAttachments K29 "lose-attachments"
         "a restart forgets which keys are attached to which lease";
     LoseNegativeLeases L12 "lose-negative-leases"
         "a restart forgets leases with negative ids";
+    LoseWhenFull V36 "lose-when-full"
+        "what a watcher has no room for is never told";
     MissingKeyHasValue K17 "missing-key-has-value"
         "a key that is not there compares as one with an empty value";
     MoveLeaderToAnyone C11 "move-leader-to-anyone"
         "leadership is said to be handed over to whoever is named";
+    NeverSendSnapshot S10 "never-send-snapshot"
+        "a follower that needs a snapshot is never sent one";
     NewestIsFuture N03 "newest-is-future"
         "a read that names the newest revision is refused, as if there were none yet";
+    NewestLeads C29 "newest-leads"
+        "who asks for the leader is told of the candidate that came last";
     NoApplyGapLimit C18 "no-apply-gap-limit"
         "writes are accepted however much waits to be applied";
+    ObserveAgain C27 "observe-again"
+        "an observer is told of the leader again whenever a candidate comes or goes";
     ObserveCandidates C26 "observe-candidates"
         "an observer is told of every candidate, as if it led";
+    OnlyFirstRole A22 "only-first-role"
+        "of a user's roles only the first one counts";
     OpenMaintenance A13 "open-maintenance"
         "calls of maintenance and membership need no root";
     OpenUnguarded W23 "open-unguarded"
@@ -192,6 +232,14 @@ bugs! {
         "a put answers its new value as the previous one";
     PrevKvIsNew V08 "prev-kv-is-new"
         "the previous value in an event is the new one";
+    PrevKvUnasked V28 "prev-kv-unasked"
+        "what was there before is told to watchers that did not ask for it";
+    ProclaimNothing C31 "proclaim-nothing"
+        "a proclamation is acknowledged, and nobody is told";
+    ProclaimOnce C28 "proclaim-once"
+        "a leader that has proclaimed is taken for another one when it does again";
+    ProgressAhead V29 "progress-ahead"
+        "a watch is told that it has come to a revision that does not exist yet";
     ProgressWhileBehind V01 "progress-while-behind"
         "progress is confirmed while a watcher of the stream lags";
     PromoteUnready M06 "promote-unready"
@@ -200,6 +248,8 @@ bugs! {
         "a put with a lease that does not exist succeeds";
     RaiseWithOldMembers C12 "raise-with-old-members"
         "the cluster's version rises with its first member";
+    RangeEndExcluded A04 "range-end-excluded"
+        "a permission for a range does not cover a request for the whole of it";
     ReadBeforeApplied R20 "read-before-applied"
         "a read is served before the state machine has come to its index";
     ReadBeforeFirstCommit R17 "read-before-first-commit"
@@ -210,20 +260,26 @@ bugs! {
         "a member does not start from a log with a torn tail";
     RegrantLease L21 "regrant-lease"
         "a grant of a lease that exists resets it";
+    RelockWaits C03 "relock-waits"
+        "a lease that holds a lock and asks for it again waits for itself";
     RemovedLeaderStays M04 "removed-leader-stays"
         "a leader that is no voter any more does not step down";
     RemovedReturns M09 "removed-returns"
         "after a restart or a snapshot a removed member is one again";
     ReopenAfterFailedFsync W22 "reopen-after-failed-fsync"
         "after a failed fsync the next process goes on with the same files";
-    RelockWaits C03 "relock-waits"
-        "a lease that holds a lock and asks for it again waits for itself";
     RepeatForward R34 "repeat-forward"
         "a forwarded proposal that the network repeats is appended twice";
     RepeatWhenFull V06 "repeat-when-full"
         "a watcher whose client is slow is told the last events twice";
     ResendUnacknowledged R44 "resend-unacknowledged"
         "every append carries all that the follower has not acknowledged yet";
+    ResignNothing C32 "resign-nothing"
+        "who resigns is told so, and stays";
+    RestampEntries R49 "restamp-entries"
+        "a follower keeps entries under the term of the leader that sends them";
+    RestartAtCommit R48 "restart-at-commit"
+        "a restart cuts off what the member did not know to be committed";
     RestartLogBeforeInstall W10 "restart-log-before-install"
         "the log restarts behind a snapshot that is not installed yet";
     RestoreKeepsIds S12 "restore-keeps-ids"
@@ -248,22 +304,32 @@ bugs! {
         "a snapshot holds more than the index that it claims";
     SnapshotForgetsLearners R25 "snapshot-forgets-learners"
         "a snapshot's learners are lost when it is installed";
+    SnapshotPromotesLearners R50 "snapshot-promotes-learners"
+        "a snapshot's learners are voters where it is installed";
     SortWithinLimit K15 "sort-within-limit"
         "a range is cut off at its limit before it is sorted";
+    SplitBacklog V34 "split-backlog"
+        "who catches up is told each change by itself, also those of one revision";
     SplitRevisions V07 "split-revisions"
         "the events of one revision come in several responses";
     StaleAuthRevision K21 "stale-auth-revision"
         "a write is judged by the auth revision that its member read when it opened";
     StalePermissions A02 "stale-permissions"
         "a revoked role or permission still counts";
+    StayFull V37 "stay-full"
+        "a watcher whose client was slow once is told nothing more";
     StayWithLeader R29 "stay-with-leader"
         "a follower keeps to its leader for fifteen election timeouts after it last heard it";
     StuckProbe R32 "stuck-probe"
         "a follower whose probe was lost is never sent anything again";
     SwapFilters V09 "swap-filters"
         "who wants no puts is told of no deletes, and the other way round";
+    SyncForgets V39 "sync-forgets"
+        "a watcher that has caught up is told nothing more";
     TakeAnyReadAnswer R18 "take-any-read-answer"
         "a follower takes any answer of its leader for that to the read that waits";
+    TermOfLastCommit N06 "term-of-last-commit"
+        "a serializable read names the term of the backend's last commit";
     TokenBoundToMember A17 "token-bound-to-member"
         "a token is good only at the member that gave it";
     TruncateOnAppend R08 "truncate-on-append"
@@ -288,6 +354,8 @@ bugs! {
         "the leader serves linearizable reads without confirming that it still leads";
     UnconfirmedTimeToLive L18 "unconfirmed-time-to-live"
         "what is left of a lease is told by a member that has not confirmed that it leads";
+    UncountedLeases L23 "uncounted-leases"
+        "what a new leader has not renewed itself never expires";
     UnguardedProclaim C05 "unguarded-proclaim"
         "who no longer leads may proclaim";
     UnguardedResign C25 "unguarded-resign"
@@ -304,12 +372,18 @@ bugs! {
         "a database that was never finished is taken for the real one";
     VersionOutlivesKey K12 "version-outlives-key"
         "a key that was deleted goes on counting its versions when it is put again";
+    VoteAgain R45 "vote-again"
+        "a follower votes for every candidate that asks, whoever asked first";
+    VoteBeforeFsync R47 "vote-before-fsync"
+        "a vote is answered before it is durable";
     VoteIgnoresTerm R05 "vote-ignores-term"
         "logs are compared by their length alone when a vote is asked for";
     VoteShorterLog R04 "vote-shorter-log"
         "a vote is granted to a candidate whose log is behind";
     WakeWithoutLooking C01 "wake-without-looking"
         "who waits for a lock takes it when the one before is gone, whoever else is before that";
+    WatchEndsAtChange A24 "watch-ends-at-change"
+        "every change of users ends every watch for want of permission";
     WatchFromNowReplays V18 "watch-from-now-replays"
         "a watch without a revision is told all history";
     WatchOutlivesPermission A19 "watch-outlives-permission"

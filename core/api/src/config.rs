@@ -68,6 +68,9 @@ pub struct Config {
     pub max_request_bytes: usize,
     /// Responses of one watch stream that may wait for the client to take them.
     pub watch_window: u32,
+    /// Of how many changes a watch that lags is told in one step, but always of whole
+    /// revisions.
+    pub watch_batch: u32,
     /// How often a watch that asks for it is told how far it is.
     pub watch_progress_interval: u64,
     /// Bytes of history above which nothing more is written, as etcd's
@@ -122,6 +125,7 @@ impl Config {
             max_txn_ops: 128,
             max_request_bytes: 3 << 19,
             watch_window: 128,
+            watch_batch: 1_000,
             watch_progress_interval: 600_000_000_000,
             quota_bytes: 2 << 30,
             auto_compaction: AutoCompaction::Off,
@@ -186,9 +190,9 @@ impl Config {
         if self.snapshot_entries == 0 || self.backend_commit_entries == 0 {
             return Err(ConfigError("batch sizes must not be 0".into()));
         }
-        if self.watch_window == 0 || self.watch_progress_interval == 0 {
+        if self.watch_window == 0 || self.watch_batch == 0 || self.watch_progress_interval == 0 {
             return Err(ConfigError(
-                "a watch needs a window and an interval above 0".into(),
+                "a watch needs a window, a batch and an interval above 0".into(),
             ));
         }
         if !(4..=31).contains(&self.bcrypt_cost) {

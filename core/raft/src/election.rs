@@ -56,13 +56,17 @@ impl Raft {
 
     /// A candidate asks for this node's vote in the current term.
     pub(crate) fn handle_request_vote(&mut self, now: u64, msg: &Message) {
-        let is_free = self.vote == msg.from || (self.vote == 0 && self.leader == 0);
+        let votes_again = self.settings.bugs.has(Bug::VoteAgain) && self.role == Role::Follower;
+        let is_free = self.vote == msg.from || (self.vote == 0 && self.leader == 0) || votes_again;
         let mut answer = message(MessageType::MsgRequestVoteResponse, msg.from);
         if is_free && self.would_elect(msg) {
             self.mark(marks::GRANTED_VOTE);
             self.vote = msg.from;
             self.restart_election_timeout(now);
-            self.send_after_sync(answer);
+            match self.settings.bugs.has(Bug::VoteBeforeFsync) {
+                true => self.send(answer),
+                false => self.send_after_sync(answer),
+            }
         } else {
             if is_free {
                 self.mark(marks::REFUSED_SHORTER_LOG);

@@ -7,7 +7,7 @@ use squall_api::Bug;
 
 impl Raft {
     /// Takes over the entries of the leader of the current term.
-    pub(crate) fn handle_append(&mut self, msg: Message) {
+    pub(crate) fn handle_append(&mut self, mut msg: Message) {
         if self.installing.is_some() {
             return;
         }
@@ -26,6 +26,11 @@ impl Raft {
             || (self.settings.bugs.has(Bug::IgnorePrevTerm) && msg.index <= self.log.last_index());
         if !follows {
             return self.reject_append(&msg);
+        }
+        if self.settings.bugs.has(Bug::RestampEntries) {
+            msg.entries
+                .iter_mut()
+                .for_each(|entry| entry.term = msg.term);
         }
         let last_new = msg.index + msg.entries.len() as u64;
         let bugs = self.settings.bugs;
@@ -95,7 +100,8 @@ impl Raft {
     /// The leader says that everything up to `index` is committed. While a
     /// snapshot is being installed, that would be news about a log on its way out.
     fn learn_commit(&mut self, index: u64) {
-        if index > self.commit && self.installing.is_none() {
+        let is_news = index > self.commit || self.settings.bugs.has(Bug::CommitGoesBack);
+        if is_news && self.installing.is_none() {
             self.commit = index;
         }
     }

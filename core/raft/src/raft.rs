@@ -114,6 +114,11 @@ impl Raft {
         } = restored;
         let at_birth = || Configuration::of(settings.voters.iter().copied());
         let configuration = configuration.unwrap_or_else(at_birth);
+        let mut entries = entries;
+        if settings.bugs.has(Bug::RestartAtCommit) {
+            let committed = hard_state.commit.max(applied);
+            entries.retain(|entry| entry.index <= committed);
+        }
         let log = Log::new(base, entries);
         let (mut term, mut vote) = (hard_state.term, hard_state.vote);
         // An append reaches the disk before its hard state. If a crash came in
@@ -123,6 +128,9 @@ impl Raft {
         }
         if settings.bugs.has(Bug::ForgetVote) {
             vote = 0;
+        }
+        if settings.bugs.has(Bug::ForgetTerm) {
+            (term, vote) = (log.last_term(), 0);
         }
         let forwarded = ForwardedReads::new(rng.next_u64());
         let mut raft = Raft {

@@ -44,6 +44,9 @@ impl Raft {
             let state = self.configuration().to_state();
             snapshot.mut_metadata().set_conf_state(state);
         }
+        if self.settings.bugs.has(Bug::NeverSendSnapshot) {
+            return;
+        }
         let patience = self.snapshot_patience();
         for to in waiting {
             self.mark(marks::SENT_SNAPSHOT);
@@ -147,6 +150,11 @@ impl Raft {
         let mut configuration = Configuration::from_state(state);
         if self.settings.bugs.has(Bug::SnapshotForgetsLearners) {
             configuration.learners.clear();
+        }
+        if self.settings.bugs.has(Bug::SnapshotPromotesLearners) {
+            for learner in std::mem::take(&mut configuration.learners) {
+                configuration.voters.incoming.insert(learner);
+            }
         }
         (!state.voters.is_empty()).then_some(configuration)
     }

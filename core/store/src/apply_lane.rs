@@ -69,6 +69,8 @@ pub struct ApplyLane {
     bugs: Bugs,
     /// A planted bug: the revision of the last backend commit, which reads see.
     committed_revision: i64,
+    /// A planted bug: the term at the last backend commit.
+    committed_term: u64,
     /// A planted bug: the position before the last entry, which snapshots claim.
     claimed: Option<Meta>,
     /// Whether the first view was shown.
@@ -166,6 +168,7 @@ impl ApplyLane {
             asking: Asking::default(),
             bugs: env.bugs,
             committed_revision: meta.revision,
+            committed_term: 0,
             claimed: None,
             shown: false,
             applied_at_open: meta.index,
@@ -258,6 +261,7 @@ impl ApplyLane {
     fn commit(&mut self, fx: &mut Effects) -> Result<(), Fatal> {
         self.store.commit(&mut self.rows, &self.meta)?;
         self.committed_revision = self.meta.revision;
+        self.committed_term = self.term;
         self.uncommitted = 0;
         self.commit_deadline = None;
         fx.mark("apply.committed_backend");

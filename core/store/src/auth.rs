@@ -309,7 +309,12 @@ impl Auth {
     fn refresh(&mut self) {
         let gaps_count = !self.bugs.has(Bug::IgnorePermissionGaps);
         let granted = |user: &User| {
-            let roles = user.roles.iter().filter_map(|role| self.roles.get(role));
+            let count = match self.bugs.has(Bug::OnlyFirstRole) {
+                true => 1,
+                false => user.roles.len(),
+            };
+            let roles = user.roles[..count.min(user.roles.len())].iter();
+            let roles = roles.filter_map(|role| self.roles.get(role));
             let all: Vec<&Permission> = roles.flat_map(|role| &role.key_permission).collect();
             let of = |kind: Type| {
                 let fits =

@@ -148,6 +148,9 @@ impl Lessor {
         if ttl > MAX_TTL {
             return Err(Refusal::LeaseTtlTooLarge);
         }
+        if self.leases.contains_key(&id) && self.bugs.has(Bug::GrantAgain) {
+            return Ok(());
+        }
         if self.leases.contains_key(&id) && !self.bugs.has(Bug::RegrantLease) {
             return Err(Refusal::LeaseExists);
         }
@@ -231,6 +234,13 @@ impl Lessor {
             {
                 let clock = leading.clocks[&id];
                 leading.set(id, Clock { due: now, ..clock });
+            }
+            if self.bugs.has(Bug::UncountedLeases)
+                && let Some(leading) = &mut self.leading
+            {
+                let due = u64::MAX;
+                let clock = leading.clocks[&id];
+                leading.set(id, Clock { due, ..clock });
             }
         }
     }

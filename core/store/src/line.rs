@@ -396,6 +396,15 @@ fn created_at(key: &Bytes, revision: i64) -> pb::Compare {
     }
 }
 
+/// Whether a key was changed last at a revision: what a planted bug asks instead.
+pub(crate) fn changed_at(key: &Bytes, revision: i64) -> pb::Compare {
+    pb::Compare {
+        target: CompareTarget::Mod as i32,
+        target_union: Some(TargetUnion::ModRevision(revision)),
+        ..created_at(key, revision)
+    }
+}
+
 fn op(request: Op) -> pb::RequestOp {
     pb::RequestOp {
         request: Some(request),

@@ -24,8 +24,7 @@ use stream::{Stream, Watcher};
 
 /// The id in answers that are about no watcher.
 const NO_WATCHER: i64 = -1;
-/// Of how many changes, and of how many bytes, laggards are told in one step.
-const BATCH_CHANGES: usize = 1_000;
+/// Of how many bytes of changes laggards are told in one step.
 const BATCH_BYTES: usize = 1 << 20;
 
 /// A response, and the stream that it is for. Its header has a revision only.
@@ -66,6 +65,8 @@ pub(crate) struct Hub {
     progress: BTreeSet<(u64, ReqId)>,
     /// How many responses may wait for a stream's client to take them.
     window: u32,
+    /// Of how many changes laggards are told in one step.
+    batch: usize,
     progress_interval: u64,
     /// A response that may be fragmented is not to be longer.
     fragment_bytes: usize,
@@ -84,6 +85,7 @@ impl Hub {
                 true => u32::MAX,
                 false => cfg.watch_window,
             },
+            batch: cfg.watch_batch as usize,
             progress_interval: cfg.watch_progress_interval,
             fragment_bytes: cfg.max_request_bytes,
             bugs,
@@ -196,6 +198,9 @@ impl Hub {
             return;
         };
         let was_full = state.untaken >= self.window;
+        if was_full && self.bugs.has(Bug::StayFull) {
+            return;
+        }
         state.untaken = state.untaken.saturating_sub(responses);
         if was_full && state.untaken < self.window {
             for (&id, watcher) in &state.watchers {
@@ -239,10 +244,7 @@ impl Hub {
         if self.streams.is_empty() || changes.is_empty() {
             return Ok(());
         }
-        let mut told = Vec::with_capacity(changes.len());
-        for change in changes {
-            told.push(Told::new(change)?);
-        }
+        let mut told = self.told(store, changes)?;
         let for_whom = interested(&self.synced, &told);
         self.tell(store, &mut told, for_whom, out)?;
         if self.bugs.has(Bug::EventsBeforeBacklog) {
@@ -283,10 +285,16 @@ impl Hub {
         let Some(&(from, _)) = self.behind.first() else {
             return Ok(());
         };
-        let (changes, through) = store.history(from, BATCH_CHANGES, BATCH_BYTES)?;
-        let mut told = Vec::with_capacity(changes.len());
-        for change in &changes {
-            told.push(Told::new(change)?);
+        let (changes, through) = store.history(from, self.batch, BATCH_BYTES)?;
+        let mut told = self.told(store, &changes)?;
+        if self.bugs.has(Bug::BatchByKey) {
+            told.sort_by(|a, b| a.key().cmp(b.key()));
+        }
+        if self.bugs.has(Bug::DeletionsLast) {
+            told.sort_by_key(|event| event.event.r#type);
+        }
+        if self.bugs.has(Bug::BatchSkipsOne) && told.len() > 2 {
+            told.remove(1);
         }
         let upto = (through, WatcherId::MAX);
         let all: Vec<_> = self.behind.range(..=upto).copied().collect();
@@ -351,6 +359,22 @@ impl Hub {
         let all = self.streams_with(|_| true);
         all.iter().for_each(|stream| self.end(*stream));
         all
+    }
+
+    /// What changes look like to watchers.
+    fn told(&self, store: &Mvcc, changes: &[Change]) -> Result<Vec<Told>, Fatal> {
+        let mut told = Vec::with_capacity(changes.len());
+        for change in changes {
+            let mut event = Told::new(change)?;
+            if self.bugs.has(Bug::DeleteShowsValue) {
+                event.show_deleted(store, |kv, before| kv.value = before.value)?;
+            }
+            if self.bugs.has(Bug::DeleteKeepsCreation) {
+                event.show_deleted(store, |kv, old| kv.create_revision = old.create_revision)?;
+            }
+            told.push(event);
+        }
+        Ok(told)
     }
 
     // --- one watcher ---
@@ -425,13 +449,7 @@ impl Hub {
         if !self.bugs.has(Bug::CancelKeepsWatcher) {
             self.remove(id);
         }
-        let canceled = WatchResponse {
-            header: header(store.current_revision()),
-            watch_id: id.id,
-            canceled: true,
-            ..WatchResponse::default()
-        };
-        self.say(id.stream, canceled, out);
+        self.say(id.stream, canceled(store, id.id), out);
     }
 
     /// Cancels whoever would have to be told what is compacted. What was
@@ -484,8 +502,9 @@ impl Hub {
         // Events that were sent since tell as much.
         let was_quiet = std::mem::replace(&mut watcher.is_quiet, true);
         if watcher.progress_notify && was_quiet && has_room && is_up_to_date(watcher, revision) {
+            let ahead = i64::from(self.bugs.has(Bug::ProgressAhead));
             let progress = WatchResponse {
-                header: header(revision),
+                header: header(revision + ahead),
                 watch_id: id.id,
                 ..WatchResponse::default()
             };
@@ -514,7 +533,10 @@ impl Hub {
             let was_synced = watcher.is_synced;
             if !has_room {
                 skipped.insert(id);
-                if was_synced {
+                if bugs.has(Bug::CancelWhenFull) && was_synced {
+                    self.remove(id);
+                    self.say(id.stream, canceled(store, id.id), out);
+                } else if was_synced && !bugs.has(Bug::LoseWhenFull) {
                     self.lag(id, first);
                 }
                 continue;
@@ -522,9 +544,9 @@ impl Hub {
             let mut events = Vec::new();
             for i in which {
                 let event = &mut told[i];
-                if event.main < watcher.next
-                    || !watcher.wants(&event.event, bugs.has(Bug::SwapFilters))
-                {
+                let passes = watcher.wants(&event.event, bugs.has(Bug::SwapFilters))
+                    || (bugs.has(Bug::ForgetFilters) && !was_synced);
+                if event.main < watcher.next || !passes {
                     continue;
                 }
                 if bugs.has(Bug::DropDeleteAtCompaction)
@@ -533,13 +555,21 @@ impl Hub {
                 {
                     continue;
                 }
-                events.push(match watcher.prev_kv {
+                events.push(match watcher.prev_kv || bugs.has(Bug::PrevKvUnasked) {
                     true => event.with_prev(store, bugs.has(Bug::PrevKvIsNew))?,
                     false => event.event.clone(),
                 });
             }
             if events.is_empty() {
                 continue;
+            }
+            if bugs.has(Bug::BatchRepeatsLast) && !was_synced {
+                events.extend(events.last().cloned());
+            }
+            if bugs.has(Bug::DeleteToldTwice) {
+                let delete = events.iter().position(|event| event.r#type != 0);
+                events.extend(delete.map(|place| events[place].clone()));
+                events.sort_by_key(|event| event.kv.as_ref().map_or(0, |kv| kv.mod_revision));
             }
             watcher.is_quiet = false;
             self.send_events(store, id, events, out);
@@ -564,7 +594,8 @@ impl Hub {
             fragment,
             ..WatchResponse::default()
         };
-        if self.bugs.has(Bug::SplitRevisions) {
+        let splits_backlog = self.bugs.has(Bug::SplitBacklog) && !self.watcher(id).is_synced;
+        if self.bugs.has(Bug::SplitRevisions) || splits_backlog {
             for event in events {
                 self.say(id.stream, response(vec![event], false), out);
             }
@@ -619,6 +650,10 @@ impl Hub {
         let watcher = state.watchers.get_mut(&id.id).expect("it is there");
         watcher.is_synced = true;
         self.lagging.remove(&watcher.watched, id);
+        if self.bugs.has(Bug::SyncForgets) {
+            watcher.next = i64::MAX;
+            return;
+        }
         self.synced.insert(&watcher.watched, id);
     }
 
@@ -661,6 +696,16 @@ impl Hub {
     fn streams_with(&self, is: impl Fn(&Stream) -> bool) -> Vec<ReqId> {
         let found = self.streams.iter().filter(|(_, state)| is(state));
         found.map(|(id, _)| *id).collect()
+    }
+}
+
+/// What ends a watch.
+fn canceled(store: &Mvcc, watch_id: i64) -> WatchResponse {
+    WatchResponse {
+        header: header(store.current_revision()),
+        watch_id,
+        canceled: true,
+        ..WatchResponse::default()
     }
 }
 

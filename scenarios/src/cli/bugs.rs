@@ -11,7 +11,7 @@ use record::Record;
 use serde::Serialize;
 use squall_api::Bug;
 use squall_ci::Exit;
-use squall_reports::{Column, table};
+use squall_reports::{Column, table_with_notes};
 
 /// What about them.
 #[derive(Debug, clap::Args)]
@@ -71,30 +71,32 @@ fn list(format: Format, console: &mut Console<'_>) -> Result<Exit, Complaint> {
             let columns = [
                 Column::left("bug"),
                 Column::left("id"),
-                Column::left("scenario").shrinking(),
                 Column::right("runs"),
-                Column::left("found by").shrinking(),
-                Column::left("what the store does wrong").wrapping(),
+                Column::left("scenario").wrapping(),
             ];
-            let rows: Vec<Vec<String>> = listed
-                .iter()
-                .map(|bug| {
-                    vec![
-                        bug.name.into(),
-                        bug.id.into(),
-                        bug.found_by.join(", "),
-                        bug.runs.clone().unwrap_or_default(),
-                        bug.checks.clone().unwrap_or_default(),
-                        bug.about.into(),
-                    ]
-                })
-                .collect();
+            let rows: Vec<(Vec<String>, String)> = listed.iter().map(row).collect();
             let mut text = String::new();
-            table(&mut text, &columns, &rows, console.width());
+            table_with_notes(&mut text, &columns, &rows, console.width());
             let program = console.program();
             text.push_str(&format!("\n  {program} run --bug NAME      # see it found\n  {program} bugs measure NAME   # how many runs that takes\n"));
             console.print(&text);
         }
     }
     Ok(Exit::Pass)
+}
+
+/// Names stand in columns, and what the store does wrong under them, so that nothing
+/// is cut on a narrow terminal.
+fn row(bug: &Listed) -> (Vec<String>, String) {
+    let cells = vec![
+        bug.name.into(),
+        bug.id.into(),
+        bug.runs.clone().unwrap_or_default(),
+        bug.found_by.join(", "),
+    ];
+    let note = match &bug.checks {
+        Some(checks) => format!("{}; found by {checks}", bug.about),
+        None => bug.about.into(),
+    };
+    (cells, note)
 }

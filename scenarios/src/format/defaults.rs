@@ -29,6 +29,7 @@ impl Default for ClusterConfig {
             backend_commit_interval: Duration::from_ms(100),
             backend_commit_entries: 10_000,
             watch_window: 128,
+            watch_batch: 1_000,
             watch_progress: Duration::from_ms(600_000),
             damage: Damage::default(),
             link: LinkConfig::default(),

@@ -128,6 +128,7 @@ fn cluster(entry: Option<&Entry>) -> Result<ClusterConfig, Problem> {
         "backend_commit_interval",
         "backend_commit_entries",
         "watch_window",
+        "watch_batch",
         "watch_progress",
         "damage",
         "link",
@@ -160,6 +161,7 @@ fn cluster(entry: Option<&Entry>) -> Result<ClusterConfig, Problem> {
         backend_commit_entries: fields
             .or("backend_commit_entries", default.backend_commit_entries)?,
         watch_window: fields.or("watch_window", default.watch_window)?,
+        watch_batch: fields.or("watch_batch", default.watch_batch)?,
         watch_progress: fields.or("watch_progress", default.watch_progress)?,
         damage: fields.or("damage", default.damage)?,
         link: fields.or("link", default.link)?,

@@ -70,6 +70,8 @@ pub struct ClusterConfig {
     pub backend_commit_entries: u64,
     /// Responses of one watch stream that may wait for its client.
     pub watch_window: u32,
+    /// Of how many changes a watch that lags is told in one step.
+    pub watch_batch: u32,
     /// How often a watch that asks for it is told how far it is.
     pub watch_progress: Duration,
     /// Whose disks may be damaged.
@@ -103,6 +105,7 @@ impl ClusterConfig {
             backend_commit_interval: self.backend_commit_interval.ns(),
             backend_commit_entries: self.backend_commit_entries,
             watch_window: self.watch_window,
+            watch_batch: self.watch_batch,
             watch_progress_interval: self.watch_progress.ns(),
             // The least: nobody attacks these passwords.
             bcrypt_cost: 4,

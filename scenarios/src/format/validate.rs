@@ -117,6 +117,7 @@ impl Checker<'_> {
             ),
             ("backend_commit_entries", cluster.backend_commit_entries),
             ("watch_window", cluster.watch_window.into()),
+            ("watch_batch", cluster.watch_batch.into()),
             ("watch_progress", cluster.watch_progress.ns()),
         ] {
             if value == 0 {

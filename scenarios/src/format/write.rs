@@ -67,6 +67,7 @@ fn write_cluster(out: &mut String, scenario: &Scenario) -> fmt::Result {
         cluster.backend_commit_entries
     )?;
     writeln!(out, "watch_window = {}", cluster.watch_window)?;
+    writeln!(out, "watch_batch = {}", cluster.watch_batch)?;
     writeln!(out, "watch_progress = \"{}\"", cluster.watch_progress)?;
     writeln!(out, "damage = \"{}\"", cluster.damage.name())?;
     let link = &cluster.link;

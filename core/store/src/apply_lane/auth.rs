@@ -447,12 +447,13 @@ impl ApplyLane {
             return;
         }
         let auth: &Auth = &self.auth;
+        let ends_all = self.bugs.has(Bug::WatchEndsAtChange);
         let may_read = |user: Option<&str>, key: &[u8], range_end: &[u8]| {
             let caller = user.map(|user| Caller {
                 user: user.to_owned(),
                 revision: auth.revision(),
             });
-            auth.may_read(caller.as_ref(), key, range_end).is_ok()
+            auth.may_read(caller.as_ref(), key, range_end).is_ok() && !ends_all
         };
         let mut out = Vec::new();
         let reason = Refusal::PermissionDenied.status().message;

@@ -12,10 +12,13 @@
 
 use super::{ApplyLane, reply};
 use crate::error::Refusal;
-use crate::line::{Call, Observer, Place, Stage, Wish, first_of, guarded, moved, prefix};
+use crate::line::{
+    Call, Observer, Place, Stage, Wish, changed_at, first_of, guarded, moved, prefix,
+};
 use crate::mvcc::Change;
 use crate::range::range;
 use crate::reads::Query;
+use squall_api::pb::range_request::SortOrder;
 use squall_api::pb::request_op::Request as Op;
 use squall_api::pb::v3electionpb::{
     CampaignResponse, LeaderKey, LeaderResponse, ProclaimResponse, ResignResponse,
@@ -117,11 +120,23 @@ impl ApplyLane {
                 if bugs.has(Bug::UnguardedProclaim) {
                     txn.compare.clear();
                 }
+                if bugs.has(Bug::ProclaimNothing) {
+                    txn.success.clear();
+                }
+                if bugs.has(Bug::ProclaimOnce) {
+                    txn.compare = vec![changed_at(&place.key, place.revision)];
+                }
                 Request::Txn(txn)
             }
             Wish::Resign => Request::Txn(resign(place, bugs)),
             Wish::Unlock => Request::DeleteRange(place.leave()),
-            Wish::Leader => Request::Range(first_of(&prefix(&place.name))),
+            Wish::Leader => {
+                let mut look = first_of(&prefix(&place.name));
+                if bugs.has(Bug::NewestLeads) {
+                    look.sort_order = SortOrder::Descend.into();
+                }
+                Request::Range(look)
+            }
         };
         self.ask_itself(now, id, Stage::Asking, request, fx)
     }
@@ -252,8 +267,11 @@ impl ApplyLane {
             Some(kv) => kv.create_revision,
             None => answer.header.as_ref().map_or(0, |header| header.revision),
         };
-        let is_first =
-            first(1).is_some_and(|kv| kv.create_revision == call.place.revision) && !relock_waits;
+        let leads_at_once =
+            self.bugs.has(Bug::LeadWithoutWaiting) && matches!(call.wish, Wish::Lead { .. });
+        let is_first = leads_at_once
+            || first(1).is_some_and(|kv| kv.create_revision == call.place.revision)
+                && !relock_waits;
         call.joined = answer.header;
         if let Wish::Lead { value } = &call.wish
             && let Some(own) = own
@@ -296,6 +314,7 @@ impl ApplyLane {
         header: Option<ResponseHeader>,
         fx: &mut Effects,
     ) -> Result<(), Fatal> {
+        let bugs = self.bugs;
         let Some(Call {
             wish,
             place,
@@ -306,6 +325,10 @@ impl ApplyLane {
             return Ok(());
         };
         let key = place.key.clone();
+        let header = match wish {
+            Wish::Lock if bugs.has(Bug::LockAsOfJoining) => *joined,
+            _ => header,
+        };
         let lock = |answer| Response::Lock(answer);
         let election = |answer| Response::Election(answer);
         let answer = match wish {
@@ -455,11 +478,13 @@ impl ApplyLane {
     }
 
     fn tell_of(&mut self, id: ReqId, kv: pb::KeyValue, fx: &mut Effects) -> Result<(), Fatal> {
+        let bugs = self.bugs;
         let Some(observer) = self.line.observer(id) else {
             return Ok(());
         };
         let version = Some((kv.key.clone(), kv.mod_revision));
-        if observer.told == version {
+        let is_known = observer.told == version;
+        if is_known && !bugs.has(Bug::ObserveAgain) {
             return Ok(());
         }
         observer.told = version;
@@ -551,6 +576,9 @@ fn resign(place: &Place, bugs: Bugs) -> pb::TxnRequest {
     let mut txn = guarded(&place.key, place.revision, delete);
     if bugs.has(Bug::UnguardedResign) {
         txn.compare.clear();
+    }
+    if bugs.has(Bug::ResignNothing) {
+        txn.success.clear();
     }
     txn
 }

@@ -43,7 +43,9 @@ impl ApplyLane {
         if let Err(refusal) = self.permit_query(now, req, &query) {
             return self.finish(Err(refusal.into()));
         }
-        self.finish(match query {
+        let as_of_commit = self.bugs.has(Bug::TermOfLastCommit)
+            && matches!(&query, Query::Range(req) if req.serializable);
+        let mut result = self.finish(match query {
             Query::Range(mut req) => {
                 let as_committed = req.serializable && self.bugs.has(Bug::ReadLastCommit);
                 if as_committed {
@@ -71,7 +73,13 @@ impl ApplyLane {
             Query::Login(_) | Query::RangeStream(..) => {
                 unreachable!("{query:?} has no single answer from what is there")
             }
-        })
+        })?;
+        if let (true, Ok(answer)) = (as_of_commit, &mut result)
+            && let Some(header) = answer.header_mut()
+        {
+            header.raft_term = self.committed_term;
+        }
+        Ok(result)
     }
 
     pub(super) fn serve_reads(&mut self, now: Now, fx: &mut Effects) -> Result<(), Fatal> {

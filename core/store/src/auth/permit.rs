@@ -221,7 +221,11 @@ impl Auth {
             Access::Read => &granted.read,
             Access::Write => &granted.write,
         };
-        match keys.cover(key, range_end) {
+        let covered = match self.bugs.has(Bug::RangeEndExcluded) && range_end > key {
+            true => keys.cover(key, &[range_end, &[0]].concat()),
+            false => keys.cover(key, range_end),
+        };
+        match covered {
             true => Ok(()),
             false => Err(Refusal::PermissionDenied),
         }

@@ -40,6 +40,22 @@ impl Told {
         &self.event.kv.as_ref().expect("an event is of a key").key
     }
 
+    /// A planted bug: a deletion shows something of what was deleted.
+    pub(super) fn show_deleted(
+        &mut self,
+        store: &Mvcc,
+        show: impl FnOnce(&mut KeyValue, KeyValue),
+    ) -> Result<(), Fatal> {
+        let is_delete = self.event.r#type == event::EventType::Delete as i32;
+        if is_delete && let Some(before) = self.with_prev(store, false)?.prev_kv {
+            show(
+                self.event.kv.as_mut().expect("an event is of a key"),
+                before,
+            );
+        }
+        Ok(())
+    }
+
     /// The event with what was there before its revision; without, where that
     /// is compacted.
     pub(super) fn with_prev(&mut self, store: &Mvcc, bug: bool) -> Result<Event, Fatal> {
