@@ -356,6 +356,9 @@ pub fn few(check: &str) -> Option<&'static str> {
             "a member that answers from an older state is behind at the end, too (replicas, durability), unless only the \
              term is old"
         }
+        "promotion" => {
+            "no bug is planted for it yet: a learner that is promoted early soon catches up"
+        }
         "raft.acks_kept" => {
             "a log that lacks what was acknowledged mostly becomes a leader's that lacks what was committed"
         }

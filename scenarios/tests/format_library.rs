@@ -103,8 +103,9 @@ fn every_scenario_asks_for_enough_to_judge() {
 
 #[test]
 fn every_seed_draws_a_plan_that_ends_within_the_run() {
-    // Nothing breaks in the one, and the other is crashed from outside.
-    const NO_FAULTS: [&str; 2] = ["healthy", "crash-points-of-changes"];
+    // Nothing breaks in the first, the second is crashed from outside, and in the third
+    // an operator hands leadership on.
+    const NO_FAULTS: [&str; 3] = ["healthy", "crash-points-of-changes", "leases-and-transfers"];
     for (name, text) in library::all() {
         let scenario = Scenario::parse(name, text).unwrap();
         let run_for = scenario.workload.run_for.ns();

@@ -174,7 +174,7 @@ impl Town {
         let applied = Some(&self.applied[..]);
         // What is damaged is another check's to find.
         let budget = Budget {
-            steps: 20_000,
+            steps: 2_000,
             ..Budget::default()
         };
         let mut checks = vec![Check {
