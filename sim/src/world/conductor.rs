@@ -19,6 +19,10 @@ use std::time::Duration;
 /// The lanes of all nodes, where they run.
 pub(crate) type Lanes = Vec<[Option<Polled>; 2]>;
 
+/// More than this never happens in one nanosecond but where lanes or tasks call each
+/// other for ever.
+const AT_ONCE_MAX: u32 = 1_000_000;
+
 /// What cannot happen under the world's lock: it runs, starts or drops what
 /// takes that lock itself.
 enum Turn {
@@ -105,12 +109,25 @@ impl Inner {
             };
             if at > self.now {
                 self.now = at;
+                self.at_once = 0;
                 clock.follow(at);
             }
+            self.happens_at_once();
             if let Some(turn) = self.happens(due) {
                 return turn;
             }
         }
+    }
+
+    /// One more thing happens at this time.
+    pub(crate) fn happens_at_once(&mut self) {
+        self.at_once += 1;
+        assert!(
+            self.at_once < AT_ONCE_MAX,
+            "{AT_ONCE_MAX} things happened at {} ns, and time does not pass: lanes or tasks call \
+             each other without an end",
+            self.now
+        );
     }
 
     fn happens(&mut self, due: Due) -> Option<Turn> {

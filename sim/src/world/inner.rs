@@ -65,6 +65,8 @@ fn first_members(setup: &Setup) -> Arc<MembersView> {
 
 pub(crate) struct Inner {
     pub(crate) now: u64,
+    /// How much has happened at this time.
+    pub(crate) at_once: u32,
     pub(crate) seed: u64,
     /// The planted bugs, in every member.
     pub(crate) bugs: Bugs,
@@ -116,6 +118,7 @@ impl Inner {
     ) -> Inner {
         Inner {
             now: 0,
+            at_once: 0,
             seed: setup.seed,
             bugs: setup.bugs,
             disk: setup.disk.clone(),

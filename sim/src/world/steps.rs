@@ -61,6 +61,8 @@ impl Inner {
         if !state.has_work(lane, now) {
             return None;
         }
+        self.happens_at_once();
+        let state = self.node(node);
         let slot = state.lane(lane);
         let (input, cause) = slot.inbox.pop_front().unwrap_or((Input::Deadline, None));
         slot.cause = cause;

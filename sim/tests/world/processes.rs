@@ -1,10 +1,12 @@
 //! How processes end, return, and slow down.
 
 use crate::tiny::*;
-use squall_api::{Effects, Fatal, Input, Machine, Now, Open, OpenError, Request, Response};
+use squall_api::{
+    Effect, Effects, Fatal, Input, LaneMsg, Machine, Now, Open, OpenError, Request, Response,
+};
 use squall_record::{Event, Kind, Outcome, Target, Why};
 use squall_sim::PowerLoss;
-use squall_sim::world::{Lanes, Observer, Violation, simulate};
+use squall_sim::world::{Lanes, Observer, Violation, World, simulate};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -107,6 +109,37 @@ fn a_process_that_ends_by_itself_has_done_what_it_did_before() {
     assert_eq!(revision(&outcome), 1);
     assert_eq!(took(&done.history[0]), LATENCY + FSYNC + LATENCY);
     assert!(!up && ended.expect("it says why").contains("record 7 is bad"));
+}
+
+/// Two lanes that answer each other at once, for ever.
+struct Chatter;
+
+impl Machine for Chatter {
+    fn step(&mut self, _: Now, _: Input, fx: &mut Effects) -> Result<(), Fatal> {
+        let (term, leader) = (1, 1);
+        fx.push(Effect::Lane(LaneMsg::Leader { term, leader }));
+        Ok(())
+    }
+
+    fn deadline(&self) -> Option<u64> {
+        Some(0)
+    }
+}
+
+#[test]
+fn a_run_in_which_time_does_not_pass_is_a_finding_and_does_not_hang() {
+    let mut setup = setup(1);
+    setup.members[0].open = Arc::new(|_, _| {
+        let (raft, apply) = (Box::new(Chatter), Box::new(Chatter));
+        Ok(Lanes { raft, apply })
+    });
+    let story = |world: World| async move {
+        world.start(1);
+        world.sleep(1_000 * MS).await;
+    };
+    let end = simulate(setup, Box::new(Nobody), story);
+    let message = end.err().expect("it has no end").message;
+    assert!(message.contains("time does not pass"), "{message}");
 }
 
 #[test]
