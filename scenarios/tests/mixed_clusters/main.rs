@@ -3,7 +3,8 @@
 //! What clients see is linearizable, Raft's properties hold over both, and a
 //! seed gives the same run again.
 //!
-//! `SQUALL_MIXED_SEEDS` is how many seeds each scenario gets; 84 make 504 runs each way.
+//! `SQUALL_MIXED_SEEDS` is how many seeds each scenario gets; 84 make 504 runs each
+//! way. `83-83` are the seeds from 83 to 83.
 
 mod lane;
 mod log_file;
@@ -14,6 +15,7 @@ use squall::{Scenario, library};
 use squall_record::{Run, Summary};
 use squall_sim::world::{Lanes, Open, store};
 use squall_store::ApplyLane;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -66,14 +68,23 @@ fn scenario(name: &str) -> Scenario {
     scenario
 }
 
+fn seeds() -> RangeInclusive<u64> {
+    let Ok(text) = std::env::var("SQUALL_MIXED_SEEDS") else {
+        return 1..=2;
+    };
+    let number = |text: &str| text.parse().expect("SQUALL_MIXED_SEEDS has numbers");
+    match text.split_once('-') {
+        Some((first, last)) => number(first)..=number(last),
+        None => 1..=number(&text),
+    }
+}
+
 fn hold(theirs: &[&[u64]]) {
-    let seeds: u64 = std::env::var("SQUALL_MIXED_SEEDS").map_or(2, |text| {
-        text.parse().expect("SQUALL_MIXED_SEEDS is a number")
-    });
+    let seeds = seeds();
     let (mut led_by_theirs, mut led_by_ours) = (0, 0);
     for name in SCENARIOS {
         let scenario = scenario(name);
-        for seed in 1..=seeds {
+        for seed in seeds.clone() {
             let theirs = theirs[seed as usize % theirs.len()];
             let (made, elected) = make(&scenario, seed, theirs);
             let Summary { stats, hash, .. } = &made.summary;
@@ -82,7 +93,7 @@ fn hold(theirs: &[&[u64]]) {
             assert!(stats.ops_ok > 100, "{name}@{seed} did too little");
             led_by_theirs += elected;
             led_by_ours += stats.elections - elected;
-            if seed == 1 {
+            if seed == *seeds.start() {
                 let (again, _) = make(&scenario, seed, theirs);
                 assert_eq!(*hash, again.summary.hash, "{name}@{seed} made again");
             }

@@ -32,8 +32,11 @@ impl Lane {
 pub(crate) struct LaneState {
     /// What waits to be handled, each with the event that it comes from.
     pub(crate) inbox: VecDeque<(Input, Option<u64>)>,
-    /// The last step's timeline ends here; the next step starts no earlier.
+    /// The last step's timeline ends here; the next step starts no earlier, and not
+    /// before the last effect has left that was due until then.
     pub(crate) busy_until: u64,
+    /// How many batches of effects are due.
+    pub(crate) leaving: u32,
     /// Monotonic time of the lane's next timer.
     pub(crate) deadline: Option<u64>,
     /// The earliest `Due::Lane` in the queue for it, if any.
@@ -157,6 +160,7 @@ impl Node {
             && self.pauses.is_empty()
             && !state.gated
             && !state.ended
+            && state.leaving == 0
             && t >= state.busy_until
             && (!state.inbox.is_empty()
                 || state

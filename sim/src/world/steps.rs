@@ -117,9 +117,7 @@ impl Inner {
                 self.perform_all(batch);
                 continue;
             }
-            let when = Release::Stamped;
-            self.queue
-                .push(now + stamp + cpu, Due::Effects { batch, when });
+            self.leaves_at(now + stamp + cpu, batch, Release::Stamped);
         }
         if lane == Lane::Raft && waited && !started {
             self.observer.synced(node);
@@ -148,6 +146,14 @@ impl Inner {
         }
     }
 
+    /// Lets effects leave at a time. Until they have left, their lane takes no
+    /// further input: what comes of that could leave in the same nanosecond, before
+    /// them.
+    fn leaves_at(&mut self, at: u64, batch: Batch, when: Release) {
+        self.node(batch.node).lane(batch.lane).leaving += 1;
+        self.queue.push(at, Due::Effects { batch, when });
+    }
+
     /// Lets effects leave, if their process still lives.
     pub(crate) fn leave(&mut self, batch: Batch, when: Release) {
         let Batch {
@@ -156,14 +162,15 @@ impl Inner {
             incarnation,
             ..
         } = batch;
-        if self.node(node).incarnation != incarnation {
+        let state = self.node(node);
+        if state.incarnation != incarnation {
             return;
         }
+        state.lane(lane).leaving -= 1;
         match when {
             Release::Stamped => self.released(batch),
             Release::AfterMark => {
-                let when = Release::Ungated;
-                self.queue.push(self.now, Due::Effects { batch, when });
+                self.leaves_at(self.now, batch, Release::Ungated);
             }
             Release::Ungated => {
                 self.node(node).lane(lane).gated = false;
@@ -182,8 +189,7 @@ impl Inner {
         }
         if state.lane(batch.lane).gated {
             // Behind what the gate lets through first.
-            let when = Release::Stamped;
-            self.queue.push(self.now, Due::Effects { batch, when });
+            self.leaves_at(self.now, batch, Release::Stamped);
             return;
         }
         self.perform_all(batch);
@@ -222,8 +228,7 @@ impl Inner {
                 cause,
                 effects: effects.collect(),
             };
-            let when = Release::AfterMark;
-            self.queue.push(now, Due::Effects { batch, when });
+            self.leaves_at(now, batch, Release::AfterMark);
             return;
         }
         drop(effects);

@@ -1,9 +1,11 @@
 //! Steps, crashes and connections: when things leave, and what is lost.
 
 use crate::tiny::*;
+use squall_api::{Effects, Fatal, File, Input, Machine, Now, Response};
 use squall_record::{Event, Kind, Outcome, Target, Why};
-use squall_sim::world::{Keep, simulate};
+use squall_sim::world::{Keep, Lanes, simulate};
 use squall_sim::{LinkParams, PowerLoss};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -255,4 +257,69 @@ fn the_same_seed_is_the_same_run_whatever_is_kept() {
         assert!(first == busy(5, keep), "another run of seed 5 differs");
     }
     assert_ne!(first.0, busy(6, Keep::Notable).0);
+}
+
+/// The first put sets a timer, which is due when the step of the second one ends:
+/// that takes as long as a sync.
+struct Timed {
+    file: Arc<dyn File>,
+    timer: Option<u64>,
+    puts: u32,
+}
+
+impl Machine for Timed {
+    fn step(&mut self, now: Now, input: Input, fx: &mut Effects) -> Result<(), Fatal> {
+        match input {
+            Input::Request { id, .. } if self.puts == 0 => {
+                self.puts = 1;
+                self.timer = Some(now.mono + 50 * MS);
+                fx.reply(id, Ok(Response::Put(answer(1))), true);
+            }
+            Input::Request { .. } => {
+                self.file.sync()?;
+                fx.mark("timed.end_of_a_step");
+            }
+            _ => {
+                self.timer = None;
+                fx.mark("timed.begin_of_the_next");
+            }
+        }
+        Ok(())
+    }
+
+    fn deadline(&self) -> Option<u64> {
+        self.timer
+    }
+}
+
+#[test]
+fn a_timer_that_is_due_when_a_step_ends_comes_after_all_that_the_step_did() {
+    let mut setup = setup(1);
+    setup.members[0].open = Arc::new(|env, now| {
+        let file = env.disk.open(Path::new("timed"), squall_api::Open::New)?;
+        let raft = open(env, now)?.raft;
+        let (timer, puts) = (None, 0);
+        let apply = Box::new(Timed { file, timer, puts });
+        Ok(Lanes { raft, apply })
+    });
+    let done = run(setup, |world| async move {
+        let mut client = world.client(0);
+        let begun = world.now();
+        client.call(1, put(), second()).await;
+        world.sleep_until(begun + 50 * MS - FSYNC).await;
+        client.call(1, put(), Duration::from_millis(100)).await;
+    });
+    let marks = done.events.iter().filter_map(|event| match &event.kind {
+        Kind::Mark { name } if name.starts_with("timed.") => Some((event.t, name.to_string())),
+        _ => None,
+    });
+    let marks: Vec<(u64, String)> = marks.collect();
+    let [(ended, first), (began, second)] = &marks[..] else {
+        panic!("{marks:?}")
+    };
+    assert_eq!(ended, began, "the same nanosecond");
+    assert_eq!(
+        (&first[..], &second[..]),
+        ("timed.end_of_a_step", "timed.begin_of_the_next")
+    );
 }
