@@ -296,6 +296,7 @@ pub const fn only(bug: Bug) -> Option<&'static str> {
         Bug::HoldAfterExpiry | Bug::LockAsOfJoining => "lock.in_line",
         Bug::TermOfLastCommit => "monotonic",
         Bug::CutOneTooMany => "raft.acks_kept",
+        Bug::PromoteUnready => "promotion",
         Bug::CountOwnBeforeFsync | Bug::LearnerCounts => "raft.commits_durable",
         Bug::RemovedLeaderStays => "raft.elected_by_quorum",
         Bug::CommitOldTerm => "raft.leader_completeness",
@@ -356,9 +357,7 @@ pub fn few(check: &str) -> Option<&'static str> {
             "a member that answers from an older state is behind at the end, too (replicas, durability), unless only the \
              term is old"
         }
-        "promotion" => {
-            "no bug is planted for it yet: a learner that is promoted early soon catches up"
-        }
+        "promotion" => "its rule is one comparison in one place, which one bug leaves out",
         "raft.acks_kept" => {
             "a log that lacks what was acknowledged mostly becomes a leader's that lacks what was committed"
         }
