@@ -1,6 +1,7 @@
 //! A cluster of either implementation, whose messages are delivered until all
 //! is quiet.
 
+use raft::StateRole;
 use raft_proto::eraftpb::{ConfChangeV2, ConfState, Entry, EntryType, Message};
 use squall_api::Role;
 use std::collections::{BTreeMap, VecDeque};
@@ -113,6 +114,16 @@ impl<N: Node> Cluster<N> {
         let mut read: Vec<_> = self.nodes.values_mut().flat_map(N::take_read).collect();
         read.sort_unstable();
         read
+    }
+}
+
+/// raft-rs's role, by our names. A poll needs no role of its own: nobody is asked
+/// for a vote.
+pub(crate) fn role(state: StateRole) -> Role {
+    match state {
+        StateRole::Leader => Role::Leader,
+        StateRole::Candidate => Role::Candidate,
+        StateRole::Follower | StateRole::PreCandidate => Role::Follower,
     }
 }
 

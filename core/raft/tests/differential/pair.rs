@@ -1,5 +1,6 @@
 //! One node twice: ours, and that of raft-rs.
 
+use crate::cluster::role;
 use crate::plain;
 use bytes::Bytes;
 use raft::storage::MemStorage;
@@ -353,12 +354,7 @@ impl Pair {
         State {
             term: raft.term,
             vote: raft.vote,
-            role: match raft.state {
-                StateRole::Leader => Role::Leader,
-                StateRole::Candidate => Role::Candidate,
-                // A poll needs no role of its own: nobody is asked for a vote.
-                StateRole::Follower | StateRole::PreCandidate => Role::Follower,
-            },
+            role: role(raft.state),
             leader: raft.leader_id,
             commit: raft.raft_log.committed,
             log: entries.iter().map(plain_entry).collect(),

@@ -1,13 +1,14 @@
 //! raft-rs's node.
 
-use crate::cluster::{ELECTION_TIMEOUT, HEARTBEAT, Node, Settings, State, members, plain_entry};
+use crate::cluster::{
+    ELECTION_TIMEOUT, HEARTBEAT, Node, Settings, State, members, plain_entry, role,
+};
 use crate::plain;
 use protobuf::Message as _;
 use raft::storage::MemStorage;
 use raft::{Config, GetEntriesContext, RawNode, SnapshotStatus, StateRole, Storage as _};
 use raft_proto::eraftpb::{ConfChangeV2, Entry, EntryType, Message};
 use slog::{Discard, Logger, o};
-use squall_api::Role;
 
 /// raft-rs shall not time out by itself.
 const NEVER: usize = 1 << 40;
@@ -185,12 +186,7 @@ impl Node for Theirs {
         State {
             term: raft.term,
             vote: raft.vote,
-            role: match raft.state {
-                StateRole::Leader => Role::Leader,
-                StateRole::Candidate => Role::Candidate,
-                // A poll needs no role of its own: nobody is asked for a vote.
-                StateRole::Follower | StateRole::PreCandidate => Role::Follower,
-            },
+            role: role(raft.state),
             leader: raft.leader_id,
             commit: log.committed,
             members: members(raft.prs().conf().to_conf_state()),
