@@ -3,28 +3,13 @@
 //! undoes one of the defences, and is caught by the same story.
 
 use bytes::Bytes;
-use squall_api::{Bug, Bugs, Config, View, pb};
+use squall_api::{Bug, Bugs, Config, pb};
 use squall_record::{Call, Outcome, Ret, Target};
-use squall_sim::world::{
-    Keep, MemberSetup, Observer, Panicked, Setup, SimClient, Violation, World, simulate, store,
-};
+use squall_sim::world::{Keep, MemberSetup, Panicked, Setup, SimClient, World, simulate, store};
 use squall_sim::{ClockParams, DiskFault, DiskParams, LinkParams, PowerLoss, Region};
 use std::time::Duration;
 
 const MS: u64 = 1_000_000;
-
-struct Nobody;
-
-impl Observer for Nobody {
-    fn view(&mut self, _: u64, _: u64, _: &View) -> Result<(), Violation> {
-        Ok(())
-    }
-    fn sent(&mut self, _: u64, _: u64, _: &squall_api::eraftpb::Message) -> Result<(), Violation> {
-        Ok(())
-    }
-    fn started(&mut self, _: u64) {}
-    fn crashed(&mut self, _: u64) {}
-}
 
 /// What is wrong, from when to when, and how the power goes afterwards.
 #[derive(Clone)]
@@ -167,7 +152,7 @@ fn run(seed: u64, bugs: Bugs, trouble: &Trouble) -> Result<Report, Panicked> {
         trace: None,
     };
     let trouble = trouble.clone();
-    let simulated = simulate(setup, Box::new(Nobody), move |world| async move {
+    let simulated = simulate(setup, Box::new(()), move |world| async move {
         let mut lab = Lab {
             client: world.client(0),
             world: world.clone(),

@@ -8,11 +8,9 @@ use squall_api::pb::compare::{CompareResult, CompareTarget, TargetUnion};
 use squall_api::pb::range_request::{SortOrder, SortTarget};
 use squall_api::pb::watch_request::RequestUnion;
 use squall_api::pb::{self, KeyValue, request_op::Request};
-use squall_api::{Bugs, Config, Metadata, View};
+use squall_api::{Bugs, Config, Metadata};
 use squall_record::{Call, Outcome, Ret, Target};
-use squall_sim::world::{
-    Keep, MemberSetup, Observer, Setup, SimClient, Violation, World, simulate, store,
-};
+use squall_sim::world::{Keep, MemberSetup, Setup, SimClient, World, simulate, store};
 use squall_sim::{ClockParams, DiskParams, LinkParams, PowerLoss};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -20,19 +18,6 @@ use std::time::Duration;
 const MS: u64 = 1_000_000;
 const MEMBERS: u64 = 3;
 const ITEMS: u64 = 40;
-
-struct Nobody;
-
-impl Observer for Nobody {
-    fn view(&mut self, _: u64, _: u64, _: &View) -> Result<(), Violation> {
-        Ok(())
-    }
-    fn sent(&mut self, _: u64, _: u64, _: &squall_api::eraftpb::Message) -> Result<(), Violation> {
-        Ok(())
-    }
-    fn started(&mut self, _: u64) {}
-    fn crashed(&mut self, _: u64) {}
-}
 
 fn setup(seed: u64, clients: u32) -> Setup {
     let member = |id| MemberSetup {
@@ -218,7 +203,7 @@ async fn consume(mut caller: Caller, end: u64) {
 #[test]
 fn a_queue_gives_each_item_once_and_in_order_while_leaders_crash() {
     for seed in 1..=5 {
-        let simulated = simulate(setup(seed, 6), Box::new(Nobody), |world| async move {
+        let simulated = simulate(setup(seed, 6), Box::new(()), |world| async move {
             start(&world);
             world.sleep(500 * MS).await;
             let half = ITEMS / 2;
@@ -296,34 +281,30 @@ async fn wait_at_barrier(mut caller: Caller, number: u32) {
 fn nobody_passes_a_barrier_before_it_falls_and_everybody_does_then() {
     const WAITERS: u32 = 4;
     for seed in 1..=5 {
-        let simulated = simulate(
-            setup(seed, WAITERS + 1),
-            Box::new(Nobody),
-            |world| async move {
-                start(&world);
-                world.sleep(500 * MS).await;
-                let mut guard = Caller::new(&world, 0);
-                guard.ask(Call::Put(put("barrier", "up"))).await;
-                let mut tasks = vec![world.spawn(crash_leaders(world.clone()))];
-                for number in 1..=WAITERS {
-                    let waiter = wait_at_barrier(Caller::new(&world, number), number);
-                    tasks.push(world.spawn(waiter));
-                }
-                world.sleep(2_500 * MS).await;
-                let fall = Call::DeleteRange(pb::DeleteRangeRequest {
-                    key: "barrier".into(),
-                    ..Default::default()
-                });
-                // The first may have been done unheard: the range says when.
-                let (_, before) = guard.range(in_order("passed/")).await;
-                guard.ask(fall).await;
-                for task in tasks {
-                    world.join(task).await;
-                }
-                let (passed, _) = guard.range(in_order("passed/")).await;
-                (before, passed)
-            },
-        );
+        let simulated = simulate(setup(seed, WAITERS + 1), Box::new(()), |world| async move {
+            start(&world);
+            world.sleep(500 * MS).await;
+            let mut guard = Caller::new(&world, 0);
+            guard.ask(Call::Put(put("barrier", "up"))).await;
+            let mut tasks = vec![world.spawn(crash_leaders(world.clone()))];
+            for number in 1..=WAITERS {
+                let waiter = wait_at_barrier(Caller::new(&world, number), number);
+                tasks.push(world.spawn(waiter));
+            }
+            world.sleep(2_500 * MS).await;
+            let fall = Call::DeleteRange(pb::DeleteRangeRequest {
+                key: "barrier".into(),
+                ..Default::default()
+            });
+            // The first may have been done unheard: the range says when.
+            let (_, before) = guard.range(in_order("passed/")).await;
+            guard.ask(fall).await;
+            for task in tasks {
+                world.join(task).await;
+            }
+            let (passed, _) = guard.range(in_order("passed/")).await;
+            (before, passed)
+        });
         let simulated = simulated.unwrap_or_else(|e| panic!("seed {seed}: {}", e.message));
         assert!(
             simulated.stats.elections > 2,

@@ -160,7 +160,7 @@ pub fn run_unchecked(
     open: &dyn Fn(u64) -> Open,
 ) -> Result<Unjudged, RunFailure> {
     let watch = watch::Watch::new(scenario.cluster.nodes);
-    let observer = Box::new(watch::Nobody);
+    let observer = Box::new(());
     let played = play(scenario, seed, options, open, watch, observer)?;
     let Simulated {
         stats,

@@ -112,23 +112,6 @@ impl Watch {
     }
 }
 
-/// Watches nothing.
-pub(super) struct Nobody;
-
-impl Observer for Nobody {
-    fn view(&mut self, _: u64, _: u64, _: &View) -> Result<(), Violation> {
-        Ok(())
-    }
-
-    fn sent(&mut self, _: u64, _: u64, _: &Message) -> Result<(), Violation> {
-        Ok(())
-    }
-
-    fn started(&mut self, _: u64) {}
-
-    fn crashed(&mut self, _: u64) {}
-}
-
 /// A broken invariant ends the run. A broken promise alone does not: it is kept,
 /// and what it leads to, two leaders in a term or a lost write, is still to come.
 fn raft(result: Result<(), Box<Witness>>) -> Result<(), Violation> {

@@ -108,6 +108,21 @@ pub trait Observer: Send {
     }
 }
 
+/// Nobody watches.
+impl Observer for () {
+    fn view(&mut self, _: u64, _: u64, _: &View) -> Result<(), Violation> {
+        Ok(())
+    }
+
+    fn sent(&mut self, _: u64, _: u64, _: &Message) -> Result<(), Violation> {
+        Ok(())
+    }
+
+    fn started(&mut self, _: u64) {}
+
+    fn crashed(&mut self, _: u64) {}
+}
+
 /// What a run leaves, besides what the scenario returned.
 pub struct Simulated<T> {
     /// What the scenario returned; `None` if a violation ended the run first.

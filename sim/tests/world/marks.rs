@@ -153,7 +153,7 @@ fn waiting_for_a_mark_changes_nothing() {
 #[test]
 #[should_panic(expected = "marks are counted from 1")]
 fn the_zeroth_passing_never_comes() {
-    let result = squall_sim::world::simulate(setup(1), Box::new(Nobody), |world| async move {
+    let result = squall_sim::world::simulate(setup(1), Box::new(()), |world| async move {
         world.at_mark("count.written", 0).await;
     });
     panic!("{}", result.err().expect("it panicked").message);

@@ -137,7 +137,7 @@ fn a_run_in_which_time_does_not_pass_is_a_finding_and_does_not_hang() {
         world.start(1);
         world.sleep(1_000 * MS).await;
     };
-    let end = simulate(setup, Box::new(Nobody), story);
+    let end = simulate(setup, Box::new(()), story);
     let message = end.err().expect("it has no end").message;
     assert!(message.contains("time does not pass"), "{message}");
 }
@@ -309,7 +309,7 @@ fn a_failed_open_does_not_end_the_process_that_is_started_after_a_crash() {
         }
         open(env, now)
     });
-    let result = simulate(setup, Box::new(Nobody), |world| async move {
+    let result = simulate(setup, Box::new(()), |world| async move {
         world.start(1);
         world.sleep(FSYNC / 2).await;
         world.crash(1, PowerLoss::Lost);

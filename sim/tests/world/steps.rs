@@ -197,7 +197,7 @@ fn a_member_that_ends_is_gone_and_says_why() {
 fn a_panic_is_a_finding_and_not_the_end_of_the_process() {
     let mut setup = setup(1);
     setup.members[0].open = Arc::new(|_, _| panic!("log index 7 < commit 9"));
-    let result = simulate(setup, Box::new(Nobody), |world| async move {
+    let result = simulate(setup, Box::new(()), |world| async move {
         world.start(1);
         world.sleep(MS).await;
     });

@@ -4,12 +4,10 @@ use bytes::Bytes;
 use squall_api::eraftpb::{Message, MessageType};
 use squall_api::{
     Bugs, Config, Effect, Effects, Env, Fatal, File, Input, Machine, Now, Open, PeerBody,
-    PeerFrame, Request, Response, VERSION, View, pb,
+    PeerFrame, Request, Response, VERSION, pb,
 };
 use squall_record::{Call, Op, Outcome};
-use squall_sim::world::{
-    Keep, Lanes, MemberSetup, Observer, Setup, Simulated, Violation, World, simulate,
-};
+use squall_sim::world::{Keep, Lanes, MemberSetup, Setup, Simulated, World, simulate};
 use squall_sim::{ClockParams, DiskParams, LinkParams};
 use std::path::Path;
 use std::sync::Arc;
@@ -127,19 +125,6 @@ pub(crate) fn open(env: Env, now: Now) -> Result<Lanes, squall_api::OpenError> {
     })
 }
 
-pub(crate) struct Nobody;
-
-impl Observer for Nobody {
-    fn view(&mut self, _: u64, _: u64, _: &View) -> Result<(), Violation> {
-        Ok(())
-    }
-    fn sent(&mut self, _: u64, _: u64, _: &Message) -> Result<(), Violation> {
-        Ok(())
-    }
-    fn started(&mut self, _: u64) {}
-    fn crashed(&mut self, _: u64) {}
-}
-
 pub(crate) fn setup(seed: u64) -> Setup {
     let link = LinkParams {
         latency: (LATENCY..=LATENCY).into(),
@@ -177,7 +162,7 @@ pub(crate) fn run<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
     setup: Setup,
     story: impl FnOnce(World) -> F + Send + 'static,
 ) -> Simulated<T> {
-    simulate(setup, Box::new(Nobody), |world| async move {
+    simulate(setup, Box::new(()), |world| async move {
         for node in 1..=3 {
             world.start(node);
         }
