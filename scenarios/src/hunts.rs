@@ -13,6 +13,9 @@ pub const fn scenarios(bug: Bug) -> &'static [&'static str] {
         }
         Bug::CountOwnBeforeFsync | Bug::ReadBeforeApplied => &["fsync-stall-leader"],
         Bug::LeaderStaysDeaf | Bug::StayWithLeader => &["leader-gone-for-long"],
+        Bug::HashCoversMember => &["healthy"],
+        Bug::HashSinceStart => &["leader-crash"],
+        Bug::StatusOfLastCommit => &["space-runs-out"],
         Bug::KeepOldSegments => &["lagging-follower-snapshot"],
         Bug::ResendUnacknowledged => &["wide-area"],
         Bug::ReadLastCommit => &["stale-reads"],
@@ -60,6 +63,10 @@ pub const fn scenarios(bug: Bug) -> &'static [&'static str] {
         | Bug::SwapFilters
         | Bug::UnboundedWatchWindow
         | Bug::WatchFromNowReplays => &["watches-under-faults"],
+        Bug::BatchSkipsRevision
+        | Bug::CreationOneEarly
+        | Bug::FilterTakesNext
+        | Bug::UpdateToldAsCreation => &["slow-watchers"],
         Bug::CompactedUnnamed | Bug::DropDeleteAtCompaction | Bug::SkipCompactedEvents => {
             &["watches-and-compaction"]
         }
@@ -111,12 +118,16 @@ pub const fn scenarios(bug: Bug) -> &'static [&'static str] {
         | Bug::TxnSplitsRevisions
         | Bug::VersionOutlivesKey
         | Bug::ZeroEndIsEmpty => &["compaction-under-load"],
-        // What operators ask for, and what fills a disk: the store's own tests find
-        // them (core/store/src/tests/planted.rs), and no load of a scenario asks.
-        Bug::ForgetAlarms
-        | Bug::FuzzyBackup
+        Bug::DisarmEverybody
+        | Bug::ForgetAlarms
+        | Bug::ListOneAlarm
         | Bug::LocalAlarm
         | Bug::LocalQuota
+        | Bug::RefuseDeletesWhenFull
+        | Bug::TxnsPassAlarms => &["space-runs-out"],
+        // What operators ask for: the store's own tests find them
+        // (core/store/src/tests/planted.rs), and no load of a scenario asks.
+        Bug::FuzzyBackup
         | Bug::MoveLeaderToAnyone
         | Bug::NoApplyGapLimit
         | Bug::RestoreKeepsIds
@@ -273,6 +284,7 @@ pub const CHECKS: &[&str] = &[
 /// would go unnoticed there. Bugs that several checks show are not named.
 pub const fn only(bug: Bug) -> Option<&'static str> {
     Some(match bug {
+        Bug::DisarmEverybody | Bug::RefuseDeletesWhenFull | Bug::TxnsPassAlarms => "alarms",
         Bug::KeepOldPassword | Bug::LoginWithoutPassword => "auth.logins",
         Bug::CheckOneBranch | Bug::OpenMaintenance => "auth.permitted",
         Bug::OnlyFirstRole | Bug::RangeEndExcluded => "auth.refused",
@@ -294,7 +306,7 @@ pub const fn only(bug: Bug) -> Option<&'static str> {
         Bug::NeverSendSnapshot | Bug::StuckProbe => "liveness",
         Bug::LeaderStaysDeaf | Bug::StayWithLeader => "liveness.progress",
         Bug::HoldAfterExpiry | Bug::LockAsOfJoining => "lock.in_line",
-        Bug::TermOfLastCommit => "monotonic",
+        Bug::StatusOfLastCommit | Bug::TermOfLastCommit => "monotonic",
         Bug::CutOneTooMany => "raft.acks_kept",
         Bug::PromoteUnready => "promotion",
         Bug::CountOwnBeforeFsync | Bug::LearnerCounts => "raft.commits_durable",
@@ -307,16 +319,19 @@ pub const fn only(bug: Bug) -> Option<&'static str> {
         Bug::ApplyOnAppend | Bug::RestampEntries => "raft.state_machine_safety",
         Bug::ForgetVote => "raft.vote_once",
         Bug::UnsyncedHardState | Bug::VoteBeforeFsync => "raft.votes_durable",
+        Bug::HashCoversMember | Bug::HashSinceStart => "replicas",
         Bug::ForgetTombstones | Bug::LoseAttachments => "replicas.chain",
         Bug::RaiseWithOldMembers | Bug::RunAnyVersion | Bug::SkipUnknownEntries => "versions",
         Bug::SplitBacklog | Bug::SplitRevisions => "watch.atomic",
         Bug::ProgressAhead | Bug::ProgressWhileBehind => "watch.bookmarkable",
         Bug::CancelWhenFull | Bug::CompactedUnnamed => "watch.compaction",
+        Bug::CreationOneEarly | Bug::UpdateToldAsCreation => "watch.create",
         Bug::ForgetFilters | Bug::KeyWatchedAsRange => "watch.filters",
         Bug::StayFull | Bug::SyncForgets => "watch.live",
         Bug::BatchByKey | Bug::DeletionsLast => "watch.ordered",
         Bug::PrevKvIsNew | Bug::PrevKvUnasked => "watch.prev_kv",
         Bug::CancelIgnoresZero | Bug::CancelKeepsWatcher => "watch.protocol",
+        Bug::BatchSkipsRevision | Bug::FilterTakesNext => "watch.reliable",
         Bug::InstallResetsFuture | Bug::WatchFromNowReplays => "watch.resumable",
         Bug::DeleteKeepsCreation | Bug::DeleteShowsValue => "watch.true",
         Bug::BatchRepeatsLast | Bug::DeleteToldTwice => "watch.unique",
@@ -328,14 +343,12 @@ pub const fn only(bug: Bug) -> Option<&'static str> {
 /// a reason in what it judges.
 pub fn few(check: &str) -> Option<&'static str> {
     Some(match check {
-        "alarms" => {
-            "a false alarm stops all writes, and so the end of the run (liveness) shows it, too"
-        }
         "auth.root" => {
             "who enables auth without root is locked out, and so the end of the run (liveness) shows it, too"
         }
-        "durability" | "replicas" => {
-            "what is lost or differs at the end was mostly seen before, by a read or by the chain of digests"
+        "durability" => {
+            "it judges by what is read at the end, and those reads are judged as all reads are: it is for when \
+             linearizability is undecided"
         }
         "election.proclaimed" => {
             "who acts on another's candidacy is not in office: alone it finds what was acknowledged and not done"
@@ -353,10 +366,6 @@ pub fn few(check: &str) -> Option<&'static str> {
         "members" => {
             "a member that ends by itself is missing at the end of the run (liveness), unless enough others are left"
         }
-        "monotonic" => {
-            "a member that answers from an older state is behind at the end, too (replicas, durability), unless only the \
-             term is old"
-        }
         "promotion" => "its rule is one comparison in one place, which one bug leaves out",
         "raft.acks_kept" => {
             "a log that lacks what was acknowledged mostly becomes a leader's that lacks what was committed"
@@ -373,14 +382,8 @@ pub fn few(check: &str) -> Option<&'static str> {
         "raft.leader_append_only" => {
             "a leader's log is changed by appends alone, which it takes from nobody: there is no such line to get wrong"
         }
-        "watch.reliable" => {
-            "what is never told is mostly behind a bookmark, part of a revision, or before the first event as well"
-        }
         "watch.agree" => "of two watches that disagree one was told what was not written",
         "watch.cache" => "a cache is wrong only if its list or one of the events that followed was",
-        "watch.create" => {
-            "an event that wrongly says that its key was created is no event of what was written"
-        }
         name if name.starts_with("budget.") => {
             "all budgets are one rule over different amounts: three bugs each exceed one of them alone"
         }

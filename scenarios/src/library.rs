@@ -38,6 +38,7 @@ const LIBRARY: &[(&str, &str)] = library![
     "leader-transfer-under-load",
     "stale-reads",
     "compaction-under-load",
+    "space-runs-out",
     "partitions-of-every-shape",
     "partial-partition",
     "wide-area",
@@ -71,5 +72,6 @@ const LIBRARY: &[(&str, &str)] = library![
     "watches-under-faults",
     "watches-and-compaction",
     "flood-of-events",
+    "slow-watchers",
     "everything-at-once",
 ];

@@ -59,6 +59,7 @@ const CONSEQUENCES: &[&str] = &[
     "watch.bookmarkable",
     "watch.cache",
     "watch.compaction",
+    "watch.create",
     "watch.filters",
     "watch.live",
     "watch.ordered",
@@ -148,6 +149,7 @@ hunts! {
     batch_by_key BatchByKey;
     batch_repeats_last BatchRepeatsLast;
     batch_skips_one BatchSkipsOne;
+    batch_skips_revision BatchSkipsRevision;
     cancel_ignores_zero CancelIgnoresZero;
     cancel_keeps_watcher CancelKeepsWatcher;
     cancel_when_full CancelWhenFull;
@@ -162,12 +164,14 @@ hunts! {
     count_from_grant CountFromGrant;
     count_own_before_fsync CountOwnBeforeFsync;
     count_within_limit CountWithinLimit;
+    creation_one_early CreationOneEarly;
     cut_one_too_many CutOneTooMany;
     defragment_drops_batch DefragmentDropsBatch;
     delete_keeps_creation DeleteKeepsCreation;
     delete_shows_value DeleteShowsValue;
     delete_told_twice DeleteToldTwice;
     deletions_last DeletionsLast;
+    disarm_everybody DisarmEverybody;
     downgrade_anywhere DowngradeAnywhere;
     drop_delete_at_compaction DropDeleteAtCompaction;
     early_conf_change EarlyConfChange;
@@ -176,6 +180,8 @@ hunts! {
     events_before_backlog EventsBeforeBacklog;
     expire_locally ExpireLocally;
     failed_txn_keeps_puts FailedTxnKeepsPuts;
+    filter_takes_next FilterTakesNext;
+    forget_alarms ForgetAlarms;
     forget_auth_enabled ForgetAuthEnabled;
     forget_filters ForgetFilters;
     forget_promotion ForgetPromotion;
@@ -186,7 +192,9 @@ hunts! {
     grant_again GrantAgain;
     half_quorum HalfQuorum;
     hash_at_apply HashAtApply;
+    hash_covers_member HashCoversMember;
     hash_ignores_tail HashIgnoresTail;
+    hash_since_start HashSinceStart;
     hold_after_expiry HoldAfterExpiry;
     ignore_failed_fsync IgnoreFailedFsync;
     ignore_full_disk IgnoreFullDisk;
@@ -210,6 +218,9 @@ hunts! {
     lease_by_wall_clock LeaseByWallClock;
     lease_outlives_bound LeaseOutlivesBound;
     line_by_key LineByKey;
+    list_one_alarm ListOneAlarm;
+    local_alarm LocalAlarm;
+    local_quota LocalQuota;
     lock_as_of_joining LockAsOfJoining;
     login_without_password LoginWithoutPassword;
     lose_attachments LoseAttachments;
@@ -237,6 +248,7 @@ hunts! {
     read_before_applied ReadBeforeApplied;
     read_before_first_commit ReadBeforeFirstCommit;
     read_last_commit ReadLastCommit;
+    refuse_deletes_when_full RefuseDeletesWhenFull;
     refuse_torn_tail RefuseTornTail;
     regrant_lease RegrantLease;
     removed_leader_stays RemovedLeaderStays;
@@ -263,6 +275,7 @@ hunts! {
     split_revisions SplitRevisions;
     stale_auth_revision StaleAuthRevision;
     stale_permissions StalePermissions;
+    status_of_last_commit StatusOfLastCommit;
     stay_full StayFull;
     stay_with_leader StayWithLeader;
     stuck_probe StuckProbe;
@@ -275,6 +288,7 @@ hunts! {
     two_conf_changes TwoConfChanges;
     txn_reads_before TxnReadsBefore;
     txn_splits_revisions TxnSplitsRevisions;
+    txns_pass_alarms TxnsPassAlarms;
     unbounded_watch_window UnboundedWatchWindow;
     unchecked_lease_keys UncheckedLeaseKeys;
     unconfirmed_keep_alive UnconfirmedKeepAlive;
@@ -285,6 +299,7 @@ hunts! {
     unguarded_resign UnguardedResign;
     unsaved_auth_revision UnsavedAuthRevision;
     unsynced_hard_state UnsyncedHardState;
+    update_told_as_creation UpdateToldAsCreation;
     version_outlives_key VersionOutlivesKey;
     vote_again VoteAgain;
     vote_before_fsync VoteBeforeFsync;

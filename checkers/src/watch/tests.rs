@@ -409,7 +409,7 @@ fn each_damage_is_found_by_its_guarantee() {
         (
             "an update told as a creation",
             |t| t.event(2, 0).kv.as_mut().unwrap().create_revision = 3,
-            &["true/untrue", "create/create-flag"],
+            &["create/create-flag"],
         ),
         (
             "the new value as the previous one",

@@ -54,6 +54,8 @@ bugs! {
         "a batch of history has its last change twice";
     BatchSkipsOne V40 "batch-skips-one"
         "the second change of a batch of history is told to nobody";
+    BatchSkipsRevision V51 "batch-skips-revision"
+        "who catches up on three revisions at once is not told of the second one";
     CancelIgnoresZero V12 "cancel-ignores-zero"
         "watch 0 cannot be canceled, as if its id were not set";
     CancelKeepsWatcher V10 "cancel-keeps-watcher"
@@ -86,6 +88,8 @@ bugs! {
         "a range counts no more keys than its limit lets through";
     CreateBackendInPlace W21 "create-backend-in-place"
         "the database is created under its own name, and a crash in the middle leaves half of one";
+    CreationOneEarly V53 "creation-one-early"
+        "an event of a new key says that the key was created one revision before";
     CutOneTooMany W04 "cut-one-too-many"
         "repairing a torn log cuts off an intact record, too";
     CutRotAsTornTail W17 "cut-rot-as-torn-tail"
@@ -100,6 +104,8 @@ bugs! {
         "a deletion is told as two events";
     DeletionsLast V41 "deletions-last"
         "who catches up is told of the deletions of a batch after all else";
+    DisarmEverybody K51 "disarm-everybody"
+        "to deactivate one member's alarm deactivates every member's";
     DowngradeAnywhere N05 "downgrade-anywhere"
         "the cluster can be downgraded by any number of minor versions";
     DropDeleteAtCompaction V04 "drop-delete-at-compaction"
@@ -116,6 +122,8 @@ bugs! {
         "each member lets leases expire by its own clock, not through the log";
     FailedTxnKeepsPuts K08 "failed-txn-keeps-puts"
         "a transaction whose range fails leaves what it put before";
+    FilterTakesNext V50 "filter-takes-next"
+        "who catches up is not told of the revision behind one that its filters take away";
     ForgetAlarms K27 "forget-alarms"
         "alarms are gone after a restart";
     ForgetAuthEnabled A14 "forget-auth-enabled"
@@ -140,8 +148,12 @@ bugs! {
         "half of an even number of voters is taken for a quorum";
     HashAtApply A12 "hash-at-apply"
         "each member salts and hashes a new password by itself";
+    HashCoversMember K55 "hash-covers-member"
+        "a member's hash covers the member's own id";
     HashIgnoresTail K22 "hash-ignores-tail"
         "the hash of history leaves out what is not committed to the database yet";
+    HashSinceStart K54 "hash-since-start"
+        "a member's hash covers only what was changed since it started";
     HoldAfterExpiry C02 "hold-after-expiry"
         "whose lease expired while it waited is told that it holds the lock, or leads";
     IgnoreFailedFsync W13 "ignore-failed-fsync"
@@ -190,6 +202,8 @@ bugs! {
         "a leader reads under its lease for as long as it believes to lead, whatever its clock says";
     LineByKey C23 "line-by-key"
         "who waits for a lock stands in line by its lease's id, and not by when it came";
+    ListOneAlarm K53 "list-one-alarm"
+        "who asks for alarms is told of one member's at most";
     LocalAlarm K26 "local-alarm"
         "a member without space raises the alarm for itself alone";
     LocalQuota K20 "local-quota"
@@ -256,6 +270,8 @@ bugs! {
         "a new leader serves reads before it has committed an entry of its term";
     ReadLastCommit N01 "read-last-commit"
         "a serializable read is served from the backend's last commit, behind what was answered before";
+    RefuseDeletesWhenFull K52 "refuse-deletes-when-full"
+        "when a member has no space left, deletes are refused as well";
     RefuseTornTail W03 "refuse-torn-tail"
         "a member does not start from a log with a torn tail";
     RegrantLease L21 "regrant-lease"
@@ -316,6 +332,8 @@ bugs! {
         "a write is judged by the auth revision that its member read when it opened";
     StalePermissions A02 "stale-permissions"
         "a revoked role or permission still counts";
+    StatusOfLastCommit N50 "status-of-last-commit"
+        "a member's status has the revision of its last commit, and not the newest one";
     StayFull V37 "stay-full"
         "a watcher whose client was slow once is told nothing more";
     StayWithLeader R29 "stay-with-leader"
@@ -340,6 +358,8 @@ bugs! {
         "a range in a transaction does not see what the transaction put";
     TxnSplitsRevisions K09 "txn-splits-revisions"
         "each operation of a transaction takes a revision of its own";
+    TxnsPassAlarms K50 "txns-pass-alarms"
+        "a transaction is applied whatever alarm is active";
     UnboundedTxn K25 "unbounded-txn"
         "a transaction may have any number of operations";
     UnboundedWatchWindow V26 "unbounded-watch-window"
@@ -368,6 +388,8 @@ bugs! {
         "the directory is not synced when the log begins a segment";
     UnsyncedSnapshot S03 "unsynced-snapshot"
         "a snapshot counts as installed before it is durable";
+    UpdateToldAsCreation V52 "update-told-as-creation"
+        "every event of a put says that the key was created by it";
     UseLeftoverTemporary S14 "use-leftover-temporary"
         "a database that was never finished is taken for the real one";
     VersionOutlivesKey K12 "version-outlives-key"

@@ -98,7 +98,8 @@ impl Alarms {
         Ok(())
     }
 
-    fn any(&self, kind: AlarmType) -> bool {
+    /// Whether any member has an alarm of `kind`.
+    pub(crate) fn any(&self, kind: AlarmType) -> bool {
         let all = (kind as i32, 0)..=(kind as i32, u64::MAX);
         self.active.range(all).next().is_some()
     }

@@ -287,8 +287,12 @@ impl ApplyLane {
             errors.push(format!("memberID:{member} alarm:{kind} "));
         }
         let cluster = self.versions.cluster();
+        let mut header = self.header();
+        if self.bugs.has(Bug::StatusOfLastCommit) {
+            header.revision = self.committed_revision;
+        }
         Ok(StatusResponse {
-            header: Some(self.header()),
+            header: Some(header),
             version: self.cfg.version.to_string(),
             db_size: self.store.file_bytes()? as i64,
             leader: self.leader,

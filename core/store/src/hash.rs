@@ -28,10 +28,12 @@ pub(crate) fn hash_kv(store: &mut Mvcc, req: &HashKvRequest) -> Result<HashKvRes
         true => upto.min(first_pending - 1),
         false => upto,
     };
+    let from = store.hashed_behind();
     let mut crc = Crc32c::default();
     crc.update(b"key");
     store.for_each_change(|key, value| {
-        let within = RevisionKey::parse(key).is_some_and(|key| key.revision().main <= counted);
+        let revision = RevisionKey::parse(key).map_or(0, |key| key.revision().main);
+        let within = (from + 1..=counted).contains(&revision);
         if within {
             crc.update(key);
             crc.update(value);

@@ -50,6 +50,8 @@ pub(crate) struct Mvcc {
     compaction: Compaction,
     /// Bytes of all changes, with their keys.
     stored_bytes: u64,
+    /// The revision that it was opened with.
+    opened_at: i64,
 }
 
 impl Mvcc {
@@ -85,7 +87,16 @@ impl Mvcc {
             compact_revision: meta.compact_revision,
             compaction,
             stored_bytes,
+            opened_at: meta.revision,
         })
+    }
+
+    /// The revision behind which changes count in a hash: all do.
+    pub(crate) fn hashed_behind(&self) -> i64 {
+        match self.bugs.has(Bug::HashSinceStart) {
+            true => self.opened_at,
+            false => 0,
+        }
     }
 
     /// The revision that a read sees: the transaction's own once it has

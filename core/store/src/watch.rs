@@ -13,7 +13,7 @@ mod interest;
 mod stream;
 
 use crate::mvcc::{Change, Mvcc};
-use events::Told;
+use events::{Told, skip_revision};
 use interest::Interest;
 use prost::Message as _;
 use squall_api::pb::watch_request::RequestUnion;
@@ -372,6 +372,12 @@ impl Hub {
             if self.bugs.has(Bug::DeleteKeepsCreation) {
                 event.show_deleted(store, |kv, old| kv.create_revision = old.create_revision)?;
             }
+            if self.bugs.has(Bug::UpdateToldAsCreation) {
+                event.move_creation(|kv| kv.version > 1, 0);
+            }
+            if self.bugs.has(Bug::CreationOneEarly) {
+                event.move_creation(|kv| kv.version == 1, -1);
+            }
             told.push(event);
         }
         Ok(told)
@@ -542,10 +548,14 @@ impl Hub {
                 continue;
             }
             let mut events = Vec::new();
+            let mut filtered = i64::MAX;
             for i in which {
                 let event = &mut told[i];
                 let passes = watcher.wants(&event.event, bugs.has(Bug::SwapFilters))
                     || (bugs.has(Bug::ForgetFilters) && !was_synced);
+                if !passes {
+                    filtered = filtered.min(event.main);
+                }
                 if event.main < watcher.next || !passes {
                     continue;
                 }
@@ -562,6 +572,12 @@ impl Hub {
             }
             if events.is_empty() {
                 continue;
+            }
+            if bugs.has(Bug::FilterTakesNext) {
+                skip_revision(&mut events, |revision| revision > filtered);
+            }
+            if bugs.has(Bug::BatchSkipsRevision) {
+                skip_revision(&mut events, |_| true);
             }
             if bugs.has(Bug::BatchRepeatsLast) && !was_synced {
                 events.extend(events.last().cloned());

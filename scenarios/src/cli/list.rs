@@ -70,7 +70,7 @@ const CHECKS: [(&str, &str); 12] = [
     (
         "alarms",
         "writes are refused for corruption only where members differ, and for want of space only \
-         where there may be none",
+         where there may be none; what an active alarm forbids is refused, and the alarm listed",
     ),
     (
         "compaction",

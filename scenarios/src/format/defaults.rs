@@ -31,6 +31,7 @@ impl Default for ClusterConfig {
             watch_window: 128,
             watch_batch: 1_000,
             watch_progress: Duration::from_ms(600_000),
+            quota: Size::from_bytes(2 << 30),
             damage: Damage::default(),
             link: LinkConfig::default(),
             disk: DiskConfig::default(),

@@ -130,6 +130,7 @@ fn cluster(entry: Option<&Entry>) -> Result<ClusterConfig, Problem> {
         "watch_window",
         "watch_batch",
         "watch_progress",
+        "quota",
         "damage",
         "link",
         "disk",
@@ -163,6 +164,7 @@ fn cluster(entry: Option<&Entry>) -> Result<ClusterConfig, Problem> {
         watch_window: fields.or("watch_window", default.watch_window)?,
         watch_batch: fields.or("watch_batch", default.watch_batch)?,
         watch_progress: fields.or("watch_progress", default.watch_progress)?,
+        quota: fields.or("quota", default.quota)?,
         damage: fields.or("damage", default.damage)?,
         link: fields.or("link", default.link)?,
         disk: fields.or("disk", default.disk)?,
@@ -277,11 +279,12 @@ impl Read for WatchLoad {
 
 impl Read for Upkeep {
     fn read(node: &Node) -> Result<Upkeep, Problem> {
-        const KEYS: &[&str] = &["compact_every", "defragment_every"];
+        const KEYS: &[&str] = &["compact_every", "defragment_every", "make_room_every"];
         let fields = Fields::open(node, "`workload.upkeep`", KEYS)?;
         Ok(Upkeep {
             compact_every: fields.optional("compact_every")?,
             defragment_every: fields.optional("defragment_every")?,
+            make_room_every: fields.optional("make_room_every")?,
         })
     }
 }

@@ -74,6 +74,8 @@ pub struct ClusterConfig {
     pub watch_batch: u32,
     /// How often a watch that asks for it is told how far it is.
     pub watch_progress: Duration,
+    /// How much data a member may store before it raises an alarm.
+    pub quota: Size,
     /// Whose disks may be damaged.
     pub damage: Damage,
     /// Links between members.
@@ -107,6 +109,7 @@ impl ClusterConfig {
             watch_window: self.watch_window,
             watch_batch: self.watch_batch,
             watch_progress_interval: self.watch_progress.ns(),
+            quota_bytes: self.quota.bytes(),
             // The least: nobody attacks these passwords.
             bcrypt_cost: 4,
             ..Config::new(cluster, id, self.first_voters(id))
@@ -262,6 +265,9 @@ pub struct Upkeep {
     pub compact_every: Option<Duration>,
     /// How often the next member rewrites its database, if at all.
     pub defragment_every: Option<Duration>,
+    /// How often it is asked whether space is used up, if at all: then all history is
+    /// compacted, every database rewritten, and the alarm deactivated.
+    pub make_room_every: Option<Duration>,
 }
 
 impl Upkeep {

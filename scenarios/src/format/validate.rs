@@ -119,6 +119,7 @@ impl Checker<'_> {
             ("watch_window", cluster.watch_window.into()),
             ("watch_batch", cluster.watch_batch.into()),
             ("watch_progress", cluster.watch_progress.ns()),
+            ("quota", cluster.quota.bytes()),
         ] {
             if value == 0 {
                 self.wrong(
@@ -169,6 +170,7 @@ impl Checker<'_> {
         for (key, every) in [
             ("compact_every", workload.upkeep.compact_every),
             ("defragment_every", workload.upkeep.defragment_every),
+            ("make_room_every", workload.upkeep.make_room_every),
         ] {
             if every.is_some_and(|every| every.ns() == 0) {
                 let path = [Step::Key("workload"), Step::Key("upkeep"), Step::Key(key)];

@@ -69,6 +69,7 @@ fn write_cluster(out: &mut String, scenario: &Scenario) -> fmt::Result {
     writeln!(out, "watch_window = {}", cluster.watch_window)?;
     writeln!(out, "watch_batch = {}", cluster.watch_batch)?;
     writeln!(out, "watch_progress = \"{}\"", cluster.watch_progress)?;
+    writeln!(out, "quota = \"{}\"", cluster.quota)?;
     writeln!(out, "damage = \"{}\"", cluster.damage.name())?;
     let link = &cluster.link;
     writeln!(
@@ -174,10 +175,12 @@ fn write_workload(out: &mut String, scenario: &Scenario) -> fmt::Result {
     let Upkeep {
         compact_every,
         defragment_every,
+        make_room_every,
     } = workload.upkeep;
     let upkeep: Vec<String> = [
         ("compact_every", compact_every),
         ("defragment_every", defragment_every),
+        ("make_room_every", make_room_every),
     ]
     .iter()
     .filter_map(|(key, every)| every.map(|every| format!("{key} = \"{every}\"")))

@@ -182,6 +182,7 @@ pub(super) async fn tell(world: World, script: Script) -> Ending {
     nemesis.heal();
     let mut probe = people.root(scenario.workload.all_clients());
     let until = world.now() + patience;
+    upkeep::leave_room(&world, &scenario.workload, until).await;
     let converged = liveness::converged(&world, &mut probe, limit, until).await;
 
     if converged.is_ok() && !watching.is_empty() {

@@ -18,13 +18,24 @@ impl ApplyLane {
     pub(super) fn alarm(&mut self, req: &AlarmRequest) -> Result<Response, Failed> {
         let (alarms, rows) = (&mut self.alarms, &mut self.rows);
         let listed = match AlarmAction::try_from(req.action) {
-            Ok(AlarmAction::Get) => alarms.list(req.alarm),
+            Ok(AlarmAction::Get) => {
+                let mut listed = alarms.list(req.alarm);
+                if self.bugs.has(Bug::ListOneAlarm) {
+                    listed.truncate(1);
+                }
+                listed
+            }
             Ok(AlarmAction::Activate) => {
                 let active = alarms.activate(rows, req.alarm, req.member_id);
                 active.into_iter().collect()
             }
             Ok(AlarmAction::Deactivate) => {
                 let gone = alarms.deactivate(rows, req.alarm, req.member_id);
+                if self.bugs.has(Bug::DisarmEverybody) {
+                    for other in alarms.list(req.alarm) {
+                        alarms.deactivate(rows, req.alarm, other.member_id);
+                    }
+                }
                 gone.into_iter().collect()
             }
             Err(_) => Vec::new(),
@@ -35,6 +46,24 @@ impl ApplyLane {
                 alarms: listed,
             },
         )))
+    }
+
+    /// Refuses `command` if an alarm forbids it: on every member, or on none.
+    pub(super) fn heed_alarms(&self, command: &Command) -> Result<(), Refusal> {
+        let bugs = self.bugs;
+        if !(bugs.has(Bug::TxnsPassAlarms) && matches!(command, Command::Txn(_))) {
+            self.alarms.check(command)?;
+        }
+        let is_full = |more| self.store.stored_bytes() + more > self.cfg.quota_bytes;
+        if bugs.has(Bug::LocalQuota) && is_full(cost(command)) {
+            return Err(Refusal::NoSpace);
+        }
+        let is_delete = matches!(command, Command::DeleteRange(_));
+        if bugs.has(Bug::RefuseDeletesWhenFull) && is_delete && self.alarms.any(AlarmType::Nospace)
+        {
+            return Err(Refusal::NoSpace);
+        }
+        Ok(())
     }
 
     /// Whether there is space for `command`; if not, raises the alarm and

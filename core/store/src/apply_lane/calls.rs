@@ -63,7 +63,14 @@ impl ApplyLane {
                 return self.read(now, id, session, Query::Txn(req), serializable, fx);
             }
             Request::HashKv(req) => {
-                let result = hash_kv(&mut self.store, &req).map(Response::HashKv);
+                let mut result = hash_kv(&mut self.store, &req);
+                if self.bugs.has(Bug::HashCoversMember) {
+                    result = result.map(|mut answer| {
+                        answer.hash ^= self.cfg.id as u32;
+                        answer
+                    });
+                }
+                let result = result.map(Response::HashKv);
                 let result = self.finish(result)?;
                 reply(id, result, fx);
                 return Ok(());

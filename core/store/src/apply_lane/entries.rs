@@ -1,9 +1,8 @@
 //! Entries of the log: what each does to the state.
 
 use super::{ApplyLane, reply};
-use crate::alarms::cost;
 use crate::digest::entry_id;
-use crate::error::{Failed, Refusal};
+use crate::error::Failed;
 use crate::txn;
 use prost::Message as _;
 use raft_proto::eraftpb::{ConfChangeV2, Entry};
@@ -164,12 +163,7 @@ impl ApplyLane {
         if !self.waiting.has_proposal(header.id) {
             strip_reads(&mut command);
         }
-        self.alarms.check(&command)?;
-        if self.bugs.has(Bug::LocalQuota)
-            && self.store.stored_bytes() + cost(&command) > self.cfg.quota_bytes
-        {
-            return Err(Refusal::NoSpace.into());
-        }
+        self.heed_alarms(&command)?;
         if let Some(done) = self.manage(&command) {
             return done;
         }

@@ -56,6 +56,15 @@ impl Told {
         Ok(())
     }
 
+    /// A planted bug: a put of a key that `is` so says that the key was created at its
+    /// own revision, or `by` revisions from there.
+    pub(super) fn move_creation(&mut self, is: impl FnOnce(&KeyValue) -> bool, by: i64) {
+        let kv = self.event.kv.as_mut().expect("an event is of a key");
+        if is(kv) {
+            kv.create_revision = kv.mod_revision + by;
+        }
+    }
+
     /// The event with what was there before its revision; without, where that
     /// is compacted.
     pub(super) fn with_prev(&mut self, store: &Mvcc, bug: bool) -> Result<Event, Fatal> {
@@ -71,5 +80,20 @@ impl Told {
             prev_kv: self.before.clone().flatten(),
             ..self.event.clone()
         })
+    }
+}
+
+/// A planted bug: the changes of the first revision that `is` so are left out, if
+/// others come before and after it.
+pub(super) fn skip_revision(events: &mut Vec<Event>, is: impl Fn(i64) -> bool) {
+    let revision = |event: &Event| event.kv.as_ref().map_or(0, |kv| kv.mod_revision);
+    let ends = events
+        .first()
+        .map(revision)
+        .zip(events.last().map(revision));
+    let between = |found: &i64| ends.is_some_and(|(first, last)| first < *found && *found < last);
+    let mut revisions = events.iter().map(revision);
+    if let Some(gone) = revisions.find(|found| between(found) && is(*found)) {
+        events.retain(|event| revision(event) != gone);
     }
 }
