@@ -165,7 +165,7 @@ pub const fn scenarios(bug: Bug) -> &'static [&'static str] {
         Bug::DeletionsLast => &["watches-under-faults"],
         Bug::NeverSendSnapshot => &["lagging-follower-snapshot"],
         Bug::VoteBeforeFsync => &["election-storm"],
-        Bug::RestartAtCommit => &["power-loss-majority"],
+        Bug::RestartAtCommit => &["stale-reads"],
         Bug::RestampEntries => &["short-appends"],
         Bug::GrantAgain => &["leases-and-crashes"],
         Bug::LeadWithoutWaiting | Bug::ProclaimNothing | Bug::ResignNothing => {
@@ -193,6 +193,26 @@ pub const fn scenarios(bug: Bug) -> &'static [&'static str] {
         | Bug::RangeEndExcluded
         | Bug::WatchEndsAtChange => &["permissions-in-flight"],
         Bug::NewestLeads | Bug::ObserveAgain | Bug::ProclaimOnce => &["elections-and-crashes"],
+        Bug::AnnounceEveryAck
+        | Bug::BeatWithNews
+        | Bug::KeepAllEntries
+        | Bug::RewriteBlock
+        | Bug::SyncHardStateTwice
+        | Bug::SyncWhenIdle => &["lagging-follower-snapshot"],
+        Bug::DefragmentAfterCompaction | Bug::KeepEndedLives | Bug::NeverRemoveCompacted => {
+            &["watches-and-compaction"]
+        }
+        Bug::ResendChunks => &["snapshot-in-parts"],
+        Bug::NewNeedsNoRoom => &["watches-under-faults"],
+        Bug::CountOwnVoteTwice | Bug::CountRefusals | Bug::LoserForgetsVote => &["election-storm"],
+        Bug::KeepTail => &["short-appends"],
+        Bug::DropTailOnLostQuorum => &["symmetric-partition"],
+        Bug::CountSentAsHeld
+        | Bug::DropTailOnRemoval
+        | Bug::RemovedCannotStart
+        | Bug::RemovedEndsInError => &["membership-churn"],
+        Bug::LeaveBeforeJoined | Bug::ReleaseAtNewLeader => &["locks-and-pauses"],
+        Bug::ProclaimUncommitted => &["elections-and-crashes"],
     }
 }
 
@@ -290,14 +310,18 @@ pub const fn only(bug: Bug) -> Option<&'static str> {
         Bug::OnlyFirstRole | Bug::RangeEndExcluded => "auth.refused",
         Bug::AcceptExpiredTokens | Bug::KeepTokensOfDeleted => "auth.tokens",
         Bug::WatchEndsAtChange | Bug::WatchOutlivesPermission => "auth.watches",
-        Bug::KeepOldSegments => "budget.log",
-        Bug::ResendUnacknowledged => "budget.sent_per_commit",
-        Bug::UnboundedWatchWindow => "budget.unread",
+        Bug::KeepAllEntries | Bug::KeepOldSegments => "budget.log",
+        Bug::AnnounceEveryAck | Bug::BeatWithNews => "budget.messages_per_commit",
+        Bug::ResendChunks | Bug::ResendUnacknowledged => "budget.sent_per_commit",
+        Bug::KeepEndedLives | Bug::NeverRemoveCompacted => "budget.snapshot",
+        Bug::SyncHardStateTwice | Bug::SyncWhenIdle => "budget.syncs_per_commit",
+        Bug::NewNeedsNoRoom | Bug::UnboundedWatchWindow => "budget.unread",
+        Bug::DefragmentAfterCompaction | Bug::RewriteBlock => "budget.written_per_commit",
         Bug::CompactRevisionRefused | Bug::NewestIsFuture => "compaction",
         Bug::ProclaimOnce | Bug::UnguardedProclaim => "election.in_office",
         Bug::ObserveAgain | Bug::ObserveCandidates => "election.observed",
         Bug::LeadWithoutWaiting | Bug::NewestLeads => "election.one_leader",
-        Bug::ProclaimNothing => "election.proclaimed",
+        Bug::ProclaimUncommitted | Bug::ProclaimNothing => "election.proclaimed",
         Bug::AnswerUnknownLease | Bug::ShortLease | Bug::UnconfirmedTimeToLive => "lease.answers",
         Bug::GrantAgain | Bug::RegrantLease => "lease.exists",
         Bug::CountFromGrant | Bug::LeaseByWallClock | Bug::RevokeWhenDeposed => "lease.not_early",
@@ -306,18 +330,21 @@ pub const fn only(bug: Bug) -> Option<&'static str> {
         Bug::NeverSendSnapshot | Bug::StuckProbe => "liveness",
         Bug::LeaderStaysDeaf | Bug::StayWithLeader => "liveness.progress",
         Bug::HoldAfterExpiry | Bug::LockAsOfJoining => "lock.in_line",
+        Bug::LeaveBeforeJoined | Bug::ReleaseAtNewLeader => "lock.exclusive",
+        Bug::RemovedCannotStart | Bug::RemovedEndsInError => "members",
         Bug::StatusOfLastCommit | Bug::TermOfLastCommit => "monotonic",
-        Bug::CutOneTooMany => "raft.acks_kept",
-        Bug::PromoteUnready => "promotion",
+        Bug::CountSentAsHeld | Bug::PromoteUnready => "promotion",
+        Bug::CutOneTooMany | Bug::RestartAtCommit => "raft.acks_kept",
         Bug::CountOwnBeforeFsync | Bug::LearnerCounts => "raft.commits_durable",
-        Bug::RemovedLeaderStays => "raft.elected_by_quorum",
-        Bug::CommitOldTerm => "raft.leader_completeness",
-        Bug::IgnorePrevTerm => "raft.log_matching",
+        Bug::CountOwnVoteTwice | Bug::RemovedLeaderStays => "raft.elected_by_quorum",
+        Bug::DropTailOnLostQuorum | Bug::DropTailOnRemoval => "raft.leader_append_only",
+        Bug::CommitOldTerm | Bug::VoteIgnoresTerm => "raft.leader_completeness",
+        Bug::IgnorePrevTerm | Bug::KeepTail => "raft.log_matching",
         Bug::CommitGoesBack | Bug::ForgetTerm => "raft.monotonic_term",
         Bug::EarlyConfChange | Bug::TwoConfChanges => "raft.one_change",
         Bug::SnapshotForgetsLearners | Bug::SnapshotPromotesLearners => "raft.same_members",
         Bug::ApplyOnAppend | Bug::RestampEntries => "raft.state_machine_safety",
-        Bug::ForgetVote => "raft.vote_once",
+        Bug::ForgetVote | Bug::LoserForgetsVote => "raft.vote_once",
         Bug::UnsyncedHardState | Bug::VoteBeforeFsync => "raft.votes_durable",
         Bug::HashCoversMember | Bug::HashSinceStart => "replicas",
         Bug::ForgetTombstones | Bug::LoseAttachments => "replicas.chain",
@@ -344,49 +371,27 @@ pub const fn only(bug: Bug) -> Option<&'static str> {
 pub fn few(check: &str) -> Option<&'static str> {
     Some(match check {
         "auth.root" => {
-            "who enables auth without root is locked out, and so the end of the run (liveness) shows it, too"
+            "whom auth locks out without root it locks out to the end (liveness); and where it \
+             is only said to be enabled others are served (auth.permitted)"
         }
         "durability" => {
             "it judges by what is read at the end, and those reads are judged as all reads are: it is for when \
              linearizability is undecided"
         }
-        "election.proclaimed" => {
-            "who acts on another's candidacy is not in office: alone it finds what was acknowledged and not done"
-        }
         "lease.keys_end" => {
             "a key that outlives its lease is one that a revocation did not delete: reads of it are not linearizable"
         }
-        "lock.exclusive" => {
-            "of two who hold a lock one was not first in line when it was given to it"
-        }
         "lock.fenced" => {
-            "a write passes a fence that is gone only after the lock was given to whom was not first in line, or by a \
-             transaction that is not linearizable"
+            "a key that is there and not first was given the lock too early (lock.in_line), or was \
+             created anew while its client held the lock (lock.exclusive); and a write that passes a key \
+             that is gone is not linearizable"
         }
-        "members" => {
-            "a member that ends by itself is missing at the end of the run (liveness), unless enough others are left"
-        }
-        "promotion" => "its rule is one comparison in one place, which one bug leaves out",
-        "raft.acks_kept" => {
-            "a log that lacks what was acknowledged mostly becomes a leader's that lacks what was committed"
-        }
-        "raft.elected_by_quorum" => "whom too few elected lets too few decide what is committed",
-        "raft.leader_completeness" => {
-            "of several mistakes with this end one leaves no other trace: what was committed is on a quorum of disks"
-        }
-        "raft.log_matching" => "logs that differ are soon committed, and then it is seen there",
-        "raft.vote_once" => "a second vote in one life elects a second leader as soon as it counts",
         "raft.election_safety" => {
-            "two leaders of a term need a vote that is given twice, or a quorum that is none: both are seen before"
-        }
-        "raft.leader_append_only" => {
-            "a leader's log is changed by appends alone, which it takes from nobody: there is no such line to get wrong"
+            "of two leaders of a term either one was elected by no quorum (raft.elected_by_quorum), or a member \
+             of both quorums voted twice (raft.vote_once)"
         }
         "watch.agree" => "of two watches that disagree one was told what was not written",
         "watch.cache" => "a cache is wrong only if its list or one of the events that followed was",
-        name if name.starts_with("budget.") => {
-            "all budgets are one rule over different amounts: three bugs each exceed one of them alone"
-        }
         _ => return None,
     })
 }

@@ -22,6 +22,7 @@ const CONSEQUENCES: &[&str] = &[
     "replicas",
     "replicas.chain",
     "raft.election_safety",
+    "raft.leader_append_only",
     "raft.leader_completeness",
     "raft.state_machine_safety",
     "raft.vote_once",
@@ -47,8 +48,12 @@ const CONSEQUENCES: &[&str] = &[
     "alarms",
     "compaction",
     "budget.log",
+    "budget.messages_per_commit",
     "budget.sent_per_commit",
+    "budget.snapshot",
+    "budget.syncs_per_commit",
     "budget.unread",
+    "budget.written_per_commit",
     "liveness",
     "liveness.progress",
     "monotonic",
@@ -143,6 +148,7 @@ hunts! {
     accept_old_term AcceptOldTerm;
     ack_before_fsync AckBeforeFsync;
     ack_on_append AckOnAppend;
+    announce_every_ack AnnounceEveryAck;
     answer_compacted AnswerCompacted;
     answer_unknown_lease AnswerUnknownLease;
     apply_on_append ApplyOnAppend;
@@ -150,6 +156,7 @@ hunts! {
     batch_repeats_last BatchRepeatsLast;
     batch_skips_one BatchSkipsOne;
     batch_skips_revision BatchSkipsRevision;
+    beat_with_news BeatWithNews;
     cancel_ignores_zero CancelIgnoresZero;
     cancel_keeps_watcher CancelKeepsWatcher;
     cancel_when_full CancelWhenFull;
@@ -163,9 +170,13 @@ hunts! {
     compare_at_propose CompareAtPropose;
     count_from_grant CountFromGrant;
     count_own_before_fsync CountOwnBeforeFsync;
+    count_own_vote_twice CountOwnVoteTwice;
+    count_refusals CountRefusals;
+    count_sent_as_held CountSentAsHeld;
     count_within_limit CountWithinLimit;
     creation_one_early CreationOneEarly;
     cut_one_too_many CutOneTooMany;
+    defragment_after_compaction DefragmentAfterCompaction;
     defragment_drops_batch DefragmentDropsBatch;
     delete_keeps_creation DeleteKeepsCreation;
     delete_shows_value DeleteShowsValue;
@@ -174,6 +185,8 @@ hunts! {
     disarm_everybody DisarmEverybody;
     downgrade_anywhere DowngradeAnywhere;
     drop_delete_at_compaction DropDeleteAtCompaction;
+    drop_tail_on_lost_quorum DropTailOnLostQuorum;
+    drop_tail_on_removal DropTailOnRemoval;
     early_conf_change EarlyConfChange;
     empty_delete_takes_revision EmptyDeleteTakesRevision;
     enable_without_root EnableWithoutRoot;
@@ -205,11 +218,14 @@ hunts! {
     install_keeps_old_auth InstallKeepsOldAuth;
     install_replays_watches InstallReplaysWatches;
     install_resets_future InstallResetsFuture;
+    keep_all_entries KeepAllEntries;
     keep_conflict KeepConflict;
+    keep_ended_lives KeepEndedLives;
     keep_old_attachment KeepOldAttachment;
     keep_old_leases KeepOldLeases;
     keep_old_password KeepOldPassword;
     keep_old_segments KeepOldSegments;
+    keep_tail KeepTail;
     keep_tokens_of_deleted KeepTokensOfDeleted;
     key_watched_as_range KeyWatchedAsRange;
     lead_without_waiting LeadWithoutWaiting;
@@ -217,6 +233,7 @@ hunts! {
     learner_counts LearnerCounts;
     lease_by_wall_clock LeaseByWallClock;
     lease_outlives_bound LeaseOutlivesBound;
+    leave_before_joined LeaveBeforeJoined;
     line_by_key LineByKey;
     list_one_alarm ListOneAlarm;
     local_alarm LocalAlarm;
@@ -226,8 +243,11 @@ hunts! {
     lose_attachments LoseAttachments;
     lose_negative_leases LoseNegativeLeases;
     lose_when_full LoseWhenFull;
+    loser_forgets_vote LoserForgetsVote;
     missing_key_has_value MissingKeyHasValue;
+    never_remove_compacted NeverRemoveCompacted;
     never_send_snapshot NeverSendSnapshot;
+    new_needs_no_room NewNeedsNoRoom;
     newest_is_future NewestIsFuture;
     newest_leads NewestLeads;
     observe_again ObserveAgain;
@@ -239,6 +259,7 @@ hunts! {
     prev_kv_unasked PrevKvUnasked;
     proclaim_nothing ProclaimNothing;
     proclaim_once ProclaimOnce;
+    proclaim_uncommitted ProclaimUncommitted;
     progress_ahead ProgressAhead;
     progress_while_behind ProgressWhileBehind;
     promote_unready PromoteUnready;
@@ -251,11 +272,15 @@ hunts! {
     refuse_deletes_when_full RefuseDeletesWhenFull;
     refuse_torn_tail RefuseTornTail;
     regrant_lease RegrantLease;
+    release_at_new_leader ReleaseAtNewLeader;
+    removed_cannot_start RemovedCannotStart;
+    removed_ends_in_error RemovedEndsInError;
     removed_leader_stays RemovedLeaderStays;
     removed_returns RemovedReturns;
     reopen_after_failed_fsync ReopenAfterFailedFsync;
     repeat_forward RepeatForward;
     repeat_when_full RepeatWhenFull;
+    resend_chunks ResendChunks;
     resend_unacknowledged ResendUnacknowledged;
     resign_nothing ResignNothing;
     restamp_entries RestampEntries;
@@ -263,6 +288,7 @@ hunts! {
     revision_from_keys RevisionFromKeys;
     revoke_in_steps RevokeInSteps;
     revoke_when_deposed RevokeWhenDeposed;
+    rewrite_block RewriteBlock;
     run_any_version RunAnyVersion;
     short_lease ShortLease;
     skip_compacted_events SkipCompactedEvents;
@@ -281,6 +307,8 @@ hunts! {
     stuck_probe StuckProbe;
     swap_filters SwapFilters;
     sync_forgets SyncForgets;
+    sync_hard_state_twice SyncHardStateTwice;
+    sync_when_idle SyncWhenIdle;
     take_any_read_answer TakeAnyReadAnswer;
     term_of_last_commit TermOfLastCommit;
     token_bound_to_member TokenBoundToMember;

@@ -42,6 +42,8 @@ bugs! {
         "a follower acknowledges entries before its fsync";
     AckOnAppend R40 "ack-on-append"
         "the leader answers the client on its own append, without a quorum";
+    AnnounceEveryAck R67 "announce-every-ack"
+        "with every acknowledgement a leader tells everybody its commit index, news or not";
     AnswerCompacted N02 "answer-compacted"
         "a read below the compact revision is answered from what happens to be left";
     AnswerUnknownLease L07 "answer-unknown-lease"
@@ -56,6 +58,8 @@ bugs! {
         "the second change of a batch of history is told to nobody";
     BatchSkipsRevision V51 "batch-skips-revision"
         "who catches up on three revisions at once is not told of the second one";
+    BeatWithNews R68 "beat-with-news"
+        "a leader sends a heartbeat along with every append";
     CancelIgnoresZero V12 "cancel-ignores-zero"
         "watch 0 cannot be canceled, as if its id were not set";
     CancelKeepsWatcher V10 "cancel-keeps-watcher"
@@ -84,6 +88,12 @@ bugs! {
         "a candidate counts votes that were given to it in an earlier term";
     CountOwnBeforeFsync R07 "count-own-before-fsync"
         "the leader counts itself among those who have an entry before its own fsync";
+    CountOwnVoteTwice R62 "count-own-vote-twice"
+        "a candidate's own vote counts twice";
+    CountRefusals R63 "count-refusals"
+        "a candidate counts every answer for a vote, a refusal, too";
+    CountSentAsHeld M60 "count-sent-as-held"
+        "a learner is taken to have what was sent to it";
     CountWithinLimit K14 "count-within-limit"
         "a range counts no more keys than its limit lets through";
     CreateBackendInPlace W21 "create-backend-in-place"
@@ -94,6 +104,8 @@ bugs! {
         "repairing a torn log cuts off an intact record, too";
     CutRotAsTornTail W17 "cut-rot-as-torn-tail"
         "a damaged record in the middle of the log is cut off, as if it were a torn tail";
+    DefragmentAfterCompaction K60 "defragment-after-compaction"
+        "every compaction ends with a rewriting of the database";
     DefragmentDropsBatch C10 "defragment-drops-batch"
         "defragmenting drops what was applied and not committed to the database yet";
     DeleteKeepsCreation V33 "delete-keeps-creation"
@@ -110,6 +122,10 @@ bugs! {
         "the cluster can be downgraded by any number of minor versions";
     DropDeleteAtCompaction V04 "drop-delete-at-compaction"
         "a watch from the compacted revision on is not told of what was deleted at it";
+    DropTailOnLostQuorum R61 "drop-tail-on-lost-quorum"
+        "a leader that lost its quorum takes back what it has not committed";
+    DropTailOnRemoval R60 "drop-tail-on-removal"
+        "a leader that is removed takes back what it has not committed";
     EarlyConfChange M01 "early-conf-change"
         "a new leader changes the membership while a change of an earlier term waits in its log";
     EmptyDeleteTakesRevision K11 "empty-delete-takes-revision"
@@ -174,8 +190,12 @@ bugs! {
         "a snapshot makes every watcher begin again where it once began";
     InstallResetsFuture V05 "install-resets-future"
         "a snapshot makes a watch of the future begin now";
+    KeepAllEntries W63 "keep-all-entries"
+        "the log is never compacted, whatever the database has";
     KeepConflict R09 "keep-conflict"
         "a follower keeps its own entries where the leader's differ";
+    KeepEndedLives K62 "keep-ended-lives"
+        "compaction leaves what happened to a key before it was deleted";
     KeepOldAttachment L10 "keep-old-attachment"
         "a key that is put with another lease stays attached to the first one, too";
     KeepOldLeases S06 "keep-old-leases"
@@ -184,6 +204,8 @@ bugs! {
         "a changed password is acknowledged, and the old one stays";
     KeepOldSegments W25 "keep-old-segments"
         "segments of the log are kept for ever, whatever was compacted";
+    KeepTail R66 "keep-tail"
+        "a follower that replaces an entry keeps what followed it, as if it were its leader's";
     KeepTokensOfDeleted A08 "keep-tokens-of-deleted"
         "the tokens of a deleted user stay valid";
     KeyWatchedAsRange V13 "key-watched-as-range"
@@ -200,6 +222,8 @@ bugs! {
         "leases expire by the wall clock";
     LeaseOutlivesBound R19 "lease-outlives-bound"
         "a leader reads under its lease for as long as it believes to lead, whatever its clock says";
+    LeaveBeforeJoined C61 "leave-before-joined"
+        "a call for a lock that is given up before it has a place leaves the one that its lease had";
     LineByKey C23 "line-by-key"
         "who waits for a lock stands in line by its lease's id, and not by when it came";
     ListOneAlarm K53 "list-one-alarm"
@@ -218,12 +242,18 @@ bugs! {
         "a restart forgets leases with negative ids";
     LoseWhenFull V36 "lose-when-full"
         "what a watcher has no room for is never told";
+    LoserForgetsVote R64 "loser-forgets-vote"
+        "who loses an election forgets that it voted for itself";
     MissingKeyHasValue K17 "missing-key-has-value"
         "a key that is not there compares as one with an empty value";
     MoveLeaderToAnyone C11 "move-leader-to-anyone"
         "leadership is said to be handed over to whoever is named";
+    NeverRemoveCompacted K61 "never-remove-compacted"
+        "what is compacted is refused, and never removed";
     NeverSendSnapshot S10 "never-send-snapshot"
         "a follower that needs a snapshot is never sent one";
+    NewNeedsNoRoom V60 "new-needs-no-room"
+        "a watch that keeps up is told of what is new whether or not its client takes it";
     NewestIsFuture N03 "newest-is-future"
         "a read that names the newest revision is refused, as if there were none yet";
     NewestLeads C29 "newest-leads"
@@ -252,6 +282,8 @@ bugs! {
         "a proclamation is acknowledged, and nobody is told";
     ProclaimOnce C28 "proclaim-once"
         "a leader that has proclaimed is taken for another one when it does again";
+    ProclaimUncommitted C62 "proclaim-uncommitted"
+        "who proclaims is answered when that is proposed, and not when it is committed";
     ProgressAhead V29 "progress-ahead"
         "a watch is told that it has come to a revision that does not exist yet";
     ProgressWhileBehind V01 "progress-while-behind"
@@ -276,8 +308,14 @@ bugs! {
         "a member does not start from a log with a torn tail";
     RegrantLease L21 "regrant-lease"
         "a grant of a lease that exists resets it";
+    ReleaseAtNewLeader C60 "release-at-new-leader"
+        "a change of leader releases the locks that were given through a member";
     RelockWaits C03 "relock-waits"
         "a lease that holds a lock and asks for it again waits for itself";
+    RemovedCannotStart M62 "removed-cannot-start"
+        "a member that finds itself removed when it restarts calls its data corrupt";
+    RemovedEndsInError M61 "removed-ends-in-error"
+        "a member that is removed calls its data corrupt, and does not end cleanly";
     RemovedLeaderStays M04 "removed-leader-stays"
         "a leader that is no voter any more does not step down";
     RemovedReturns M09 "removed-returns"
@@ -288,6 +326,8 @@ bugs! {
         "a forwarded proposal that the network repeats is appended twice";
     RepeatWhenFull V06 "repeat-when-full"
         "a watcher whose client is slow is told the last events twice";
+    ResendChunks S60 "resend-chunks"
+        "with every part of a snapshot that arrives the following ones are sent again";
     ResendUnacknowledged R44 "resend-unacknowledged"
         "every append carries all that the follower has not acknowledged yet";
     ResignNothing C32 "resign-nothing"
@@ -308,6 +348,8 @@ bugs! {
         "the keys of a lease are deleted one revision after the other";
     RevokeWhenDeposed L02 "revoke-when-deposed"
         "a leader that was deposed goes on letting leases expire";
+    RewriteBlock W62 "rewrite-block"
+        "each append to the log writes the whole block again in which the log ends";
     RunAnyVersion N04 "run-any-version"
         "a member starts whatever the version of its data is";
     ShortLease L15 "short-lease"
@@ -344,6 +386,10 @@ bugs! {
         "who wants no puts is told of no deletes, and the other way round";
     SyncForgets V39 "sync-forgets"
         "a watcher that has caught up is told nothing more";
+    SyncHardStateTwice W61 "sync-hard-state-twice"
+        "a changed hard state is synced by itself, and again with the rest";
+    SyncWhenIdle W60 "sync-when-idle"
+        "the log is synced again and again, whether or not anything was written";
     TakeAnyReadAnswer R18 "take-any-read-answer"
         "a follower takes any answer of its leader for that to the read that waits";
     TermOfLastCommit N06 "term-of-last-commit"

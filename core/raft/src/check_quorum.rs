@@ -61,6 +61,7 @@ impl Raft {
         let stays = self.settings.bugs.has(Bug::LeaderStaysDeaf);
         if self.settings.check_quorum && !quorum_heard && !stays {
             self.mark(marks::STEPPED_DOWN_ON_LOST_QUORUM);
+            self.drop_tail(Bug::DropTailOnLostQuorum);
             self.set_leader(0);
             self.become_follower(now);
         }

@@ -93,11 +93,15 @@ impl Raft {
             return;
         }
         // The first answer counts: a voter does not change its mind in a term.
-        self.votes.entry(msg.from).or_insert(!msg.reject);
+        let granted = !msg.reject || self.settings.bugs.has(Bug::CountRefusals);
+        self.votes.entry(msg.from).or_insert(granted);
         match self.election(&self.votes) {
             Election::Won => self.become_leader(now),
             Election::Lost => {
                 self.mark(marks::LOST_ELECTION);
+                if self.settings.bugs.has(Bug::LoserForgetsVote) {
+                    self.vote = 0;
+                }
                 self.become_follower(now);
             }
             Election::Open => {}

@@ -45,10 +45,22 @@ impl Raft {
                 self.mark(marks::TRUNCATED_CONFLICT);
                 self.durability.overwritten_from(first_new.index);
             }
-            self.log.overwrite(msg.entries.into_iter().skip(known));
+            let kept = match bugs.has(Bug::KeepTail) {
+                true => self.tail_after(last_new, msg.term),
+                false => Vec::new(),
+            };
+            let new = msg.entries.into_iter().skip(known);
+            self.log.overwrite(new.chain(kept));
         }
         self.learn_commit(msg.commit.min(last_new));
         self.ack_append(msg.from, last_new);
+    }
+
+    /// A planted bug: what follows the entries that are replaced, as if it were the
+    /// leader's.
+    fn tail_after(&self, last_new: u64, term: u64) -> Vec<Entry> {
+        let tail = self.log.entries_from(last_new + 1).cloned();
+        tail.map(|entry| Entry { term, ..entry }).collect()
     }
 
     /// The leader is alive.

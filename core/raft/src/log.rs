@@ -161,6 +161,15 @@ impl Log {
         entries.for_each(|entry| self.push(entry));
     }
 
+    /// A planted bug's: forgets the entries after `index`.
+    pub(crate) fn truncate(&mut self, index: u64) {
+        let kept = index.saturating_sub(self.base.index) as usize;
+        if kept < self.entries.len() {
+            self.entries.truncate(kept);
+            self.changed(index + 1);
+        }
+    }
+
     /// Forgets the entries up to `index`, which must be in the log.
     pub(crate) fn compact(&mut self, index: u64) {
         if index <= self.base.index {

@@ -63,7 +63,12 @@ impl Raft {
         if self.role != Role::Leader {
             return None;
         }
-        let matches = self.tracker.get(&member).map_or(0, |p| p.match_index);
+        let matches = self.tracker.get(&member).map_or(0, |p| {
+            match self.settings.bugs.has(Bug::CountSentAsHeld) {
+                true => p.next_index - 1,
+                false => p.match_index,
+            }
+        });
         let last = self.log.last_index();
         Some(u128::from(matches) * 10 >= u128::from(last) * 9)
     }
@@ -122,6 +127,7 @@ impl Raft {
         let is_voter = config.voters.contains(self.settings.id);
         if !is_voter && !self.settings.bugs.has(Bug::RemovedLeaderStays) {
             self.mark(marks::STEPPED_DOWN_ON_REMOVAL);
+            self.drop_tail(Bug::DropTailOnRemoval);
             self.set_leader(0);
             return self.become_follower(now);
         }
@@ -247,13 +253,16 @@ impl Raft {
     /// Where an election with these answers stands.
     pub(crate) fn election(&self, votes: &BTreeMap<u64, bool>) -> Election {
         let config = self.configuration();
-        if self.settings.bugs.has(Bug::HalfQuorum) {
-            let granted = config
-                .voters
-                .incoming
-                .iter()
-                .filter(|id| votes.get(id) == Some(&true));
-            if granted.count() >= config.voters.incoming.quorum_of_half() {
+        let bugs = self.settings.bugs;
+        let twice = bugs.has(Bug::CountOwnVoteTwice);
+        if bugs.has(Bug::HalfQuorum) || twice {
+            let voters = &config.voters.incoming;
+            let granted = voters.iter().filter(|id| votes.get(id) == Some(&true));
+            let needed = match twice {
+                true => voters.quorum() - 1,
+                false => voters.quorum_of_half(),
+            };
+            if granted.count() >= needed {
                 return Election::Won;
             }
         }

@@ -83,6 +83,14 @@ impl Raft {
         }
     }
 
+    /// Planted bugs: a leader that steps down takes back what is not committed.
+    pub(crate) fn drop_tail(&mut self, bug: Bug) {
+        if self.settings.bugs.has(bug) {
+            self.log.truncate(self.commit);
+            self.durability.overwritten_from(self.commit + 1);
+        }
+    }
+
     /// Whether the leader takes a proposal. One that alone is larger than the
     /// cap is taken when nothing else waits, or it could never be.
     pub(crate) fn admit(&mut self, entry: &Entry) -> Result<(), ProposeError> {

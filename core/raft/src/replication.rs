@@ -71,6 +71,9 @@ impl Raft {
         if !(news && self.advance_commit()) && was_paused {
             self.send_append(msg.from, true);
         }
+        if news && self.settings.bugs.has(Bug::AnnounceEveryAck) {
+            self.broadcast_append();
+        }
         while self.send_append(msg.from, false) {}
     }
 
@@ -113,6 +116,9 @@ impl Raft {
 
     /// Sends everybody the proposals that were appended since the last output.
     pub(crate) fn send_news(&mut self) {
+        if self.settings.bugs.has(Bug::BeatWithNews) {
+            self.beat();
+        }
         for peer in self.peers() {
             while self.send_append(peer, false) {}
         }

@@ -135,6 +135,10 @@ impl ApplyLane {
             meta.revision = store.take_revision_from_keys();
         }
         meta.membership.misread(env.bugs);
+        if env.bugs.has(Bug::RemovedCannotStart) && meta.membership.was_removed(env.cfg.id) {
+            let why = "this member is none of its cluster's";
+            return Err(OpenError::Corrupt(why.into()));
+        }
         let base = LogBase {
             index: meta.index,
             term: meta.entry.term,
@@ -241,6 +245,9 @@ impl ApplyLane {
                 };
                 self.note_leader(leader, fx);
                 self.leave_leases();
+                if leader != 0 && self.bugs.has(Bug::ReleaseAtNewLeader) {
+                    self.release_held(now, fx)?;
+                }
                 self.redirect_leader_calls(now, fx);
                 Ok(())
             }
@@ -418,7 +425,11 @@ impl Machine for ApplyLane {
         self.ask(now, fx);
         self.serve_watches(now, fx)?;
         if self.removed.is_some_and(|at| at <= now.mono) {
-            return self.end(Fatal::Removed, fx);
+            let reason = match self.bugs.has(Bug::RemovedEndsInError) {
+                true => Fatal::Corrupt("this member is none of its cluster's".into()),
+                false => Fatal::Removed,
+            };
+            return self.end(reason, fx);
         }
         if self.commit_is_due(now) {
             self.commit(fx)?;

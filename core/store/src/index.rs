@@ -3,6 +3,7 @@
 
 use crate::revision::{Revision, RevisionKey};
 use bytes::Bytes;
+use squall_api::{Bug, Bugs};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
@@ -57,9 +58,20 @@ pub(crate) struct Visible {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Index {
     keys: BTreeMap<Bytes, History>,
+    /// A planted bug: compaction leaves what happened to a key before it was
+    /// deleted, and the deletion.
+    keeps_ended: bool,
 }
 
 impl Index {
+    /// No key yet, in a member with these bugs.
+    pub(crate) fn new(bugs: Bugs) -> Index {
+        Index {
+            keeps_ended: bugs.has(Bug::KeepEndedLives),
+            ..Index::default()
+        }
+    }
+
     /// Notes a put, and says with which create revision and version.
     pub(crate) fn put(&mut self, key: &[u8], revision: Revision) -> Visible {
         let history = match self.keys.get_mut(key) {
@@ -128,7 +140,7 @@ impl Index {
                 break;
             }
             looked_at += 1;
-            history.compact(at, |revision| {
+            history.compact(at, self.keeps_ended, |revision| {
                 forgotten += 1;
                 gone(revision);
             });
@@ -213,9 +225,12 @@ impl History {
 
     /// What a read at `at` sees stays, and so does all that happened at `at`
     /// itself, deletions too: a watch may begin there.
-    fn compact(&mut self, at: i64, mut gone: impl FnMut(RevisionKey)) {
+    fn compact(&mut self, at: i64, keeps_ended: bool, mut gone: impl FnMut(RevisionKey)) {
         let last = self.visible(at).map(|visible| visible.modified);
         self.generations.retain_mut(|generation| {
+            if generation.ended && keeps_ended {
+                return true;
+            }
             let revisions = &mut generation.revisions;
             let first_kept = revisions.partition_point(|r| r.main < at && Some(*r) != last);
             let count = revisions.len();

@@ -292,6 +292,11 @@ impl Line {
         self.behind.is_empty() && self.observers.is_empty()
     }
 
+    /// The calls whose id is such.
+    pub(crate) fn calls_where(&self, is: impl Fn(ReqId) -> bool) -> Vec<ReqId> {
+        self.calls.keys().copied().filter(|id| is(*id)).collect()
+    }
+
     /// The calls of a session.
     pub(crate) fn of_session(&self, session: SessionId) -> Vec<ReqId> {
         let calls = self

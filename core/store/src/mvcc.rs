@@ -57,7 +57,7 @@ pub(crate) struct Mvcc {
 impl Mvcc {
     /// Rebuilds the index from what the backend holds.
     pub(crate) fn open(backend: Backend, meta: &Meta, bugs: Bugs) -> Result<Mvcc, Fatal> {
-        let mut index = Index::default();
+        let mut index = Index::new(bugs);
         let mut attached = Attached::new(bugs);
         let mut stored_bytes = 0;
         backend.for_each(|key, value| {
@@ -70,7 +70,7 @@ impl Mvcc {
         })?;
         // A crash may have left what compaction had not come to.
         let mut compaction = Compaction::default();
-        if meta.compact_revision > 0 {
+        if meta.compact_revision > 0 && !bugs.has(Bug::NeverRemoveCompacted) {
             compaction.start();
         }
         Ok(Mvcc {
@@ -250,7 +250,7 @@ impl Mvcc {
         rows: &BTreeMap<Bytes, Bytes>,
         meta: &Meta,
     ) -> Result<(), Fatal> {
-        let mut index = Index::default();
+        let mut index = Index::new(self.bugs);
         let mut attached = Attached::new(self.bugs);
         let mut stored_bytes = 0;
         for (key, value) in changes {
@@ -356,7 +356,9 @@ impl Mvcc {
             return Err(Refusal::FutureRevision);
         }
         self.compact_revision = at;
-        self.compaction.start();
+        if !self.has(Bug::NeverRemoveCompacted) {
+            self.compaction.start();
+        }
         Ok(())
     }
 

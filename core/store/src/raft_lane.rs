@@ -194,6 +194,9 @@ impl RaftLane {
                 PeerBody::Received(received) => {
                     if self.streams.received(now.mono, from, &received) {
                         self.raft.snapshot_progressed(now.mono, from);
+                        if self.bugs.has(Bug::ResendChunks) {
+                            self.streams.go_back(from);
+                        }
                     }
                 }
                 PeerBody::Forwarded(_) => {
@@ -291,7 +294,7 @@ impl RaftLane {
         } = self.cfg;
         let base = self.raft.base();
         let kept = snapshot_entries.saturating_add(catch_up_entries);
-        if durable < base.index.saturating_add(kept) {
+        if durable < base.index.saturating_add(kept) || self.bugs.has(Bug::KeepAllEntries) {
             return Ok(());
         }
         self.raft.compact(durable - catch_up_entries);

@@ -208,6 +208,9 @@ impl Wal {
             self.hard_state = state.clone();
         }
         self.append()?;
+        if output.hard_state.is_some() && self.bugs.has(Bug::SyncHardStateTwice) {
+            self.file.sync()?;
+        }
         self.written_seq = output.seq;
         Ok(())
     }
@@ -244,6 +247,9 @@ impl Wal {
 
     /// Writes what was prepared.
     fn append(&mut self) -> io::Result<()> {
+        if self.bugs.has(Bug::RewriteBlock) {
+            self.rewrite_block()?;
+        }
         match self.file.write_at(self.written, &self.scratch) {
             Err(e)
                 if e.kind() == io::ErrorKind::StorageFull && self.bugs.has(Bug::IgnoreFullDisk) => {
@@ -255,10 +261,19 @@ impl Wal {
         Ok(())
     }
 
+    /// A planted bug: the block in which the log ends is written once more.
+    fn rewrite_block(&self) -> io::Result<()> {
+        let start = self.written - self.written % 4096;
+        let mut block = vec![0; (self.written - start) as usize];
+        self.file.read_at(start, &mut block)?;
+        self.file.write_at(start, &block)
+    }
+
     /// Starts a sync if something was written that none covers, and none is
     /// under way.
     pub(crate) fn start_sync(&mut self) {
-        if self.in_flight.is_some() || self.written == self.synced {
+        let is_idle = self.written == self.synced && !self.bugs.has(Bug::SyncWhenIdle);
+        if self.in_flight.is_some() || is_idle {
             return;
         }
         self.syncs += 1;

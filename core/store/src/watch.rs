@@ -537,6 +537,7 @@ impl Hub {
             };
             let first = told[*first].main;
             let was_synced = watcher.is_synced;
+            let has_room = has_room || (was_synced && bugs.has(Bug::NewNeedsNoRoom));
             if !has_room {
                 skipped.insert(id);
                 if bugs.has(Bug::CancelWhenFull) && was_synced {

@@ -4,7 +4,7 @@ use super::ApplyLane;
 use crate::error::Failed;
 use squall_api::pb::internal_raft_request::Command;
 use squall_api::pb::{CompactionRequest, CompactionResponse};
-use squall_api::{Effects, Fatal, Now, ReqId, Response};
+use squall_api::{Bug, Effects, Fatal, Now, ReqId, Response};
 
 /// Nanoseconds between two batches of removals, which are left to others;
 /// etcd's.
@@ -84,6 +84,9 @@ impl ApplyLane {
             return Ok(());
         }
         self.compacting.at = None;
+        if self.bugs.has(Bug::DefragmentAfterCompaction) {
+            self.rewrite_backend(fx)?;
+        }
         for (req, response) in std::mem::take(&mut self.compacting.waiting) {
             self.answer(req, Ok(response), fx);
         }

@@ -103,7 +103,33 @@ impl ApplyLane {
             let grant = Request::Lease(LeaseRequest::Grant(grant));
             return self.ask_itself(now, id, Stage::Granting, grant, fx);
         }
-        self.ask_for_it(now, id, fx)
+        self.ask_for_it(now, id, fx)?;
+        match self.bugs.has(Bug::ProclaimUncommitted) {
+            true => self.answer_early(id, fx),
+            false => Ok(()),
+        }
+    }
+
+    /// A planted bug: who leads, as far as this member knows, is told that it has
+    /// proclaimed what it has asked for.
+    fn answer_early(&mut self, id: ReqId, fx: &mut Effects) -> Result<(), Fatal> {
+        let Some(call) = self.line.call(id) else {
+            return Ok(());
+        };
+        let (place, proclaims) = (
+            call.place.clone(),
+            matches!(call.wish, Wish::Proclaim { .. }),
+        );
+        let found = self.store.get(&place.key)?;
+        let leads = found.is_some_and(|kv| kv.create_revision == place.revision);
+        if !proclaims || !leads || self.leader == 0 {
+            return Ok(());
+        }
+        let header = Some(self.header());
+        let answer = ElectionResponse::Proclaim(ProclaimResponse { header });
+        let result = self.finish(Ok(Response::Election(answer)))?;
+        self.end_call(id, result, fx);
+        Ok(())
     }
 
     /// Asks for what a call is all about.
@@ -350,6 +376,10 @@ impl ApplyLane {
             Wish::Resign => election(ElectionResponse::Resign(ResignResponse { header })),
             Wish::Leader => unreachable!("it is answered with whom it found"),
         };
+        if matches!(wish, Wish::Lock) && bugs.has(Bug::ReleaseAtNewLeader) {
+            self.answer(id, Ok(answer), fx);
+            return Ok(());
+        }
         self.end_call(id, Ok(answer), fx);
         Ok(())
     }
@@ -396,8 +426,11 @@ impl ApplyLane {
 
     /// The request by which who stands in line leaves it.
     fn leave(&mut self, id: ReqId) -> Option<Request> {
+        let always = self.bugs.has(Bug::LeaveBeforeJoined);
         let call = self.line.call(id)?;
-        if !matches!(call.stage, Stage::Waiting | Stage::Confirming) {
+        let stands = matches!(call.stage, Stage::Waiting | Stage::Confirming)
+            || (always && matches!(call.wish, Wish::Lock));
+        if !stands {
             return None;
         }
         let place = call.place.clone();
@@ -405,6 +438,15 @@ impl ApplyLane {
             Wish::Lock => Request::DeleteRange(place.leave()),
             _ => Request::Txn(resign(&place, self.bugs)),
         })
+    }
+
+    /// A planted bug: who was given a lock through this member leaves its place.
+    pub(super) fn release_held(&mut self, now: Now, fx: &mut Effects) -> Result<(), Fatal> {
+        let held = self.line.calls_where(|id| !self.waiting.has(id));
+        for id in held {
+            self.give_up(now, id, fx)?;
+        }
+        Ok(())
     }
 
     fn end_call(&mut self, id: ReqId, result: Result<Response, Status>, fx: &mut Effects) {

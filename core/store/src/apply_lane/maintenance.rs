@@ -58,6 +58,13 @@ impl ApplyLane {
     /// Rewrites this member's backend without holes; as in etcd the answer has
     /// no header. The lane does nothing else meanwhile.
     fn defragment(&mut self, req: ReqId, fx: &mut Effects) -> Result<(), Fatal> {
+        self.rewrite_backend(fx)?;
+        let answer = MaintenanceResponse::Defragment(DefragmentResponse { header: None });
+        reply(req, Ok(Response::Maintenance(answer)), fx);
+        Ok(())
+    }
+
+    pub(super) fn rewrite_backend(&mut self, fx: &mut Effects) -> Result<(), Fatal> {
         if self.bugs.has(Bug::DefragmentDropsBatch) {
             self.store.drop_pending(&self.meta, &mut self.rows)?;
         } else if self.uncommitted > 0 {
@@ -65,8 +72,6 @@ impl ApplyLane {
         }
         self.store.defragment()?;
         fx.mark("apply.defragmented");
-        let answer = MaintenanceResponse::Defragment(DefragmentResponse { header: None });
-        reply(req, Ok(Response::Maintenance(answer)), fx);
         Ok(())
     }
 

@@ -116,6 +116,13 @@ impl Streams {
         true
     }
 
+    /// A planted bug: what has not arrived yet is sent again.
+    pub(super) fn go_back(&mut self, peer: u64) {
+        if let Some(stream) = self.streams.get_mut(&peer) {
+            stream.sent = stream.arrived;
+        }
+    }
+
     /// Begins again where nothing arrived for too long; says at how many.
     pub(super) fn on_deadline(&mut self, now: u64) -> usize {
         let mut repeated = 0;
