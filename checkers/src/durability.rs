@@ -8,6 +8,7 @@
 mod range;
 
 use crate::replicas::{Replica, holds, show};
+use crate::store::lines;
 use bytes::Bytes;
 use range::{ByRange, KeyRange};
 use squall_api::pb::{
@@ -19,9 +20,14 @@ use std::collections::BTreeMap;
 
 const GUARANTEE: &str = "an acknowledged write is in every later state of every member";
 
-/// Compares every replica with what was acknowledged in `history`.
+/// Compares every replica with what was acknowledged in `history`. Locks and
+/// elections delete keys, too: those may be gone.
 pub fn check(history: &[Op], finals: &[Replica]) -> Check {
-    let acked = Acknowledged::of(history);
+    let lines = lines::told(history, None);
+    let acked = Acknowledged {
+        unknown: history.iter().filter(|op| is_open_write(op)).count() as u64,
+        ..Acknowledged::of(&lines.history)
+    };
     let verdict = if finals.is_empty() {
         Verdict::Unknown(Reason::TooLittle("no replica to judge".into()))
     } else if acked.mutations == 0 {
@@ -65,6 +71,7 @@ struct Acknowledged<'a> {
     maybe_deleted: ByRange<()>,
     newest: Option<(i64, &'a Op)>,
     mutations: u64,
+    /// Writes of unknown outcome.
     unknown: u64,
 }
 
@@ -82,15 +89,10 @@ impl<'a> Acknowledged<'a> {
                 (Call::Txn(txn), Outcome::Ok(ret @ Ret::Txn(response))) => {
                     acked.txn(op, txn, response, revision(ret));
                 }
-                (Call::Put(_), Outcome::Unknown(_)) => acked.unknown += 1,
                 (Call::DeleteRange(delete), Outcome::Unknown(_)) => {
-                    acked.unknown += 1;
                     acked.maybe_deleted.entry(KeyRange::of(delete)).or_default();
                 }
-                (Call::Txn(txn), Outcome::Unknown(_)) => {
-                    acked.unknown += 1;
-                    acked.maybe_txn(txn);
-                }
+                (Call::Txn(txn), Outcome::Unknown(_)) => acked.maybe_txn(txn),
                 _ => {}
             }
         }
@@ -237,6 +239,11 @@ impl<'a> Acknowledged<'a> {
                 .covering(key)
                 .any(|deleted| deleted.revision >= written.revision)
     }
+}
+
+fn is_open_write(op: &Op) -> bool {
+    let writes = matches!(op.call, Call::Put(_) | Call::DeleteRange(_) | Call::Txn(_));
+    writes && matches!(op.outcome, Outcome::Unknown(_))
 }
 
 fn parts<'a, 'b>(

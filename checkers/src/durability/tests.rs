@@ -4,7 +4,7 @@
 //!
 //! * `put k v @5`, `put-lease k v @5`, `touch k @5` (a put that ignores the value);
 //! * `del k @5`, `del a..c @5`, `del a.. @5` (from key), `del .. @5` (all keys);
-//!   `none` after the revision: nothing was deleted;
+//!   `none` after the revision: nothing was deleted; `unlock k @5`;
 //! * `then [ops] else [ops] @5 yes`: a transaction, and which branch ran; its
 //!   operations are separated by `,` and may be transactions in `{}`.
 //!
@@ -12,7 +12,9 @@
 //! modified at 7).
 
 use super::*;
+use squall_api::pb::v3lockpb::{UnlockRequest, UnlockResponse};
 use squall_api::pb::{DeleteRangeResponse, KeyValue, PutResponse, ResponseHeader, TxnResponse};
+use squall_api::{LockRequest, LockResponse};
 use squall_record::{Code, Status, Why};
 
 fn bytes(text: &str) -> Bytes {
@@ -148,6 +150,12 @@ fn op(id: u64, text: &str) -> Op {
             prev_kvs: Vec::new(),
         });
         (Call::DeleteRange(delete), ret)
+    } else if let ["unlock", key] = words[..] {
+        let ret = LockResponse::Unlock(UnlockResponse {
+            header: header(revision),
+        });
+        let call = LockRequest::Unlock(UnlockRequest { key: bytes(key) });
+        (Call::Lock(call), Ret::Lock(ret))
     } else {
         let (request, mut response) = txn(&format!("{} {}", what.trim(), tail[1..].join(" ")));
         response.header = header(revision);
@@ -253,6 +261,7 @@ fn what_was_acknowledged_is_there() {
             "put k v @5; del k @4 none",
             "5 k=v@5",
         ),
+        ("a lock that was given up", "put k v @5; unlock k @6", "6"),
         ("a lease may have ended", "put-lease k v @5", "6"),
         ("a range", "put a v @5; put c v @6; del a..c @7", "7 c=v@6"),
         (
@@ -310,6 +319,7 @@ fn what_was_acknowledged_is_missing() {
         ("write-lost", "put k v @5; del k @4", "6"),
         ("write-lost", "put k v @5; del k @!", "6"),
         ("write-lost", "put k v @5; del k2 @?", "6"),
+        ("write-lost", "put k v @5; unlock k2 @6", "6"),
         ("write-lost", "put k v @5; touch k @6", "6 k=v@5"),
         ("write-lost", "put b v @5; del b2..c @6", "6"),
         ("write-lost", "put a v @5; del b.. @6", "6"),
