@@ -13,7 +13,7 @@ pub(crate) mod told;
 pub(crate) mod truth;
 
 use crate::linearizable::Applied;
-use crate::store::leases;
+use crate::store::{leases, lines};
 use bytes::Bytes;
 use squall_api::pb::KeyValue;
 use squall_record::{Check, Fact, Op, Reason, Stream, Verdict, Witness, seconds};
@@ -173,7 +173,8 @@ pub fn check(
     applied: Option<&[Applied]>,
 ) -> Vec<Check> {
     let (watches, strays) = told::read(streams);
-    let in_keys = leases::told(history, applied);
+    let lines = lines::told(history, applied);
+    let in_keys = leases::told(&lines.history, lines.applied.as_deref());
     let replay = |applied: &[Applied]| Truth::replay(&in_keys.history, applied);
     let case = Case {
         watches,

@@ -6,6 +6,7 @@
 use super::{Cache, check};
 use crate::linearizable::Applied;
 use bytes::Bytes;
+use squall_api::LockRequest;
 use squall_api::pb::request_op::Request as RequestOp;
 use squall_api::pb::watch_create_request::FilterType;
 use squall_api::pb::watch_request::RequestUnion;
@@ -517,4 +518,43 @@ fn what_needs_the_order_of_application_says_nothing_without_it() {
             unknown: 0
         }
     ));
+}
+
+#[test]
+fn who_joins_the_line_of_a_lock_puts_a_key_that_is_told_like_any_other() {
+    let (mut ops, mut applied) = history();
+    let lock = LockRequest::Lock(pb::v3lockpb::LockRequest {
+        name: bytes("l"),
+        lease: 7,
+    });
+    let joined = Op {
+        id: 5,
+        invoke: 60,
+        call: Call::Lock(lock),
+        ..ops[0].clone()
+    };
+    ops.push(joined);
+    applied.push(Applied {
+        op: Some(5),
+        lease: None,
+        revision: 6,
+    });
+    let place = KeyValue {
+        lease: 7,
+        ..kv("l/7", "", 6, 6, 1)
+    };
+    let judge = |event: Event| {
+        let mut told = told();
+        told.heard.push((75, response(6, vec![event])));
+        let checks = check(&[told.stream(0)], &[], &ops, Some(&applied));
+        let found = checks.into_iter().find(|check| check.name == "watch.true");
+        found.expect("it is judged").verdict
+    };
+    let all = Verdict::Pass {
+        judged: 6,
+        unknown: 0,
+    };
+    assert_eq!(judge(event(place.clone(), None)), all);
+    let other = KeyValue { lease: 8, ..place };
+    assert!(matches!(judge(event(other, None)), Verdict::Fail(_)));
 }
