@@ -14,6 +14,7 @@ pub const fn scenarios(bug: Bug) -> &'static [&'static str] {
         Bug::CountOwnBeforeFsync | Bug::ReadBeforeApplied => &["fsync-stall-leader"],
         Bug::LeaderStaysDeaf | Bug::StayWithLeader => &["leader-gone-for-long"],
         Bug::HashCoversMember => &["healthy"],
+        Bug::RemovedUnheard => &["membership-churn", "every-load-at-once"],
         Bug::HashSinceStart => &["leader-crash"],
         Bug::StatusOfLastCommit => &["space-runs-out"],
         Bug::KeepOldSegments => &["lagging-follower-snapshot"],

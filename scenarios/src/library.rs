@@ -74,4 +74,5 @@ const LIBRARY: &[(&str, &str)] = library![
     "flood-of-events",
     "slow-watchers",
     "everything-at-once",
+    "every-load-at-once",
 ];

@@ -103,7 +103,12 @@ impl Observed {
         }
     }
 
+    /// Learns what a key of the clients' own is; those of locks, elections and
+    /// sessions are not theirs to change.
     fn see(&mut self, key: &Bytes, mod_revision: i64, value: Option<Bytes>) {
+        if !key.starts_with(b"k") {
+            return;
+        }
         self.lessons += 1;
         let seen = Seen {
             mod_revision,

@@ -53,11 +53,13 @@ fn every_scenario_asks_for_enough_to_judge() {
     // These have a load of their own: two are made anew for each operation of their
     // disks, one is about a single disk, one reads a few keys under leases, two
     // take their time over what is cut or far away, three are about watches, and
-    // eight wait for leases to end; where permissions change, much is refused.
-    const OWN_LOAD: [&str; 19] = [
+    // eight wait for leases to end; where permissions change, much is refused, and
+    // one does everything, a little of each.
+    const OWN_LOAD: [&str; 20] = [
         "crash-points",
         "crash-points-of-changes",
         "elections-and-crashes",
+        "every-load-at-once",
         "failed-syncs-then-power-loss",
         "flood-of-events",
         "leases-and-clocks",

@@ -277,6 +277,7 @@ hunts! {
     removed_ends_in_error RemovedEndsInError;
     removed_leader_stays RemovedLeaderStays;
     removed_returns RemovedReturns;
+    removed_unheard RemovedUnheard;
     reopen_after_failed_fsync ReopenAfterFailedFsync;
     repeat_forward RepeatForward;
     repeat_when_full RepeatWhenFull;

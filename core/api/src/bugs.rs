@@ -320,6 +320,8 @@ bugs! {
         "a leader that is no voter any more does not step down";
     RemovedReturns M09 "removed-returns"
         "after a restart or a snapshot a removed member is one again";
+    RemovedUnheard M50 "removed-unheard"
+        "a member that was removed while it could not hear of it goes on for ever";
     ReopenAfterFailedFsync W22 "reopen-after-failed-fsync"
         "after a failed fsync the next process goes on with the same files";
     RepeatForward R34 "repeat-forward"

@@ -297,6 +297,8 @@ const HEADER: Shape = Shape(&[
 ]);
 
 /// Questions, and answers without lists.
+const EMPTY: Shape = Shape(&[]);
+
 const FLAT: Shape = Shape(&[
     (1, Field::Varint),
     (2, Field::Varint),
@@ -321,9 +323,11 @@ pub(crate) const FORWARDED: Shape = Shape(&[
     (3, Field::Message(&FLAT, BODY)),
     (4, Field::Message(&FLAT, BODY)),
     (5, Field::Message(&FLAT, BODY)),
+    (6, Field::Message(&EMPTY, BODY)),
     (12, Field::Message(&ANSWER, BODY)),
     (13, Field::Message(&ANSWER, BODY)),
     (14, Field::Message(&FLAT, BODY)),
+    (15, Field::Message(&EMPTY, BODY)),
     (16, Field::Message(&ANSWER, BODY)),
 ]);
 

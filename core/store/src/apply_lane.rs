@@ -14,6 +14,7 @@ mod maintenance;
 mod members;
 mod range_stream;
 mod reading;
+mod standing;
 mod versions;
 mod watch;
 
@@ -47,6 +48,7 @@ use squall_api::{
     Response, SessionId, Status, View,
 };
 use squall_raft::LogBase;
+use standing::Standing;
 
 /// Writes are refused while this many entries are committed and not applied;
 /// etcd's.
@@ -109,6 +111,7 @@ pub struct ApplyLane {
     line: Line,
     /// Since when nobody is known to lead.
     leaderless_since: Option<u64>,
+    standing: Standing,
     /// The member was removed, and ends at this time: until then it tells
     /// others what it knows to be committed.
     removed: Option<u64>,
@@ -189,6 +192,7 @@ impl ApplyLane {
             line: Line::default(),
             leaderless_since: Some(now.mono),
             scratch: Vec::new(),
+            standing: Standing::default(),
             removed: meta.membership.was_removed(env.cfg.id).then_some(0),
             meta,
         };
@@ -243,6 +247,7 @@ impl ApplyLane {
                     0 => self.leaderless_since.or(Some(now.mono)),
                     _ => None,
                 };
+                self.note_standing(now);
                 self.note_leader(leader, fx);
                 self.leave_leases();
                 if leader != 0 && self.bugs.has(Bug::ReleaseAtNewLeader) {
@@ -423,6 +428,7 @@ impl Machine for ApplyLane {
         self.tend_leases(now, fx);
         self.tend_versions(now, fx);
         self.ask(now, fx);
+        self.ask_for_standing(now, fx);
         self.serve_watches(now, fx)?;
         if self.removed.is_some_and(|at| at <= now.mono) {
             let reason = match self.bugs.has(Bug::RemovedEndsInError) {
@@ -454,6 +460,7 @@ impl Machine for ApplyLane {
             self.leasing.deadline(),
             self.asking.deadline(),
             self.version_retry,
+            self.standing.deadline(),
             self.removed,
         ]
         .into_iter()

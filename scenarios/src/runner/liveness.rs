@@ -28,7 +28,9 @@ pub(super) async fn converged(
         serves(world, probe, member, limit, until).await?;
     }
     wait(world, until, || {
-        no_agreed_leader(world).or_else(|| behind(world))
+        no_agreed_leader(world)
+            .or_else(|| behind(world))
+            .or_else(|| lingering(world))
     })
     .await
 }
@@ -140,6 +142,17 @@ fn behind(world: &World) -> Option<String> {
                 describe(world)
             )
         })
+}
+
+/// Who was removed and runs on. Whom it knows may all be gone: then nobody can
+/// tell it.
+fn lingering(world: &World) -> Option<String> {
+    let members = world.members();
+    let known = |node: u64| world.configuration_of(node).map(|known| known.all());
+    (1..=world.nodes())
+        .filter(|node| world.is_up(*node) && !members.contains(node))
+        .find(|node| known(*node).is_some_and(|known| members.iter().any(|m| known.contains(m))))
+        .map(|node| format!("n{node} was removed and runs on; {}", describe(world)))
 }
 
 /// Who is what, at this moment.

@@ -117,7 +117,12 @@ impl World {
         self.shared.lock().configuration.clone()
     }
 
-    /// The members of that configuration, in ascending order.
+    /// The configuration that a member has in force, if it ever had one.
+    pub fn configuration_of(&self, node: u64) -> Option<Arc<MembersView>> {
+        self.shared.lock().node(node).configuration.clone()
+    }
+
+    /// The members of the latest configuration, in ascending order.
     pub fn members(&self) -> Vec<u64> {
         self.configuration().all().into_iter().collect()
     }

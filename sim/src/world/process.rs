@@ -5,7 +5,7 @@ use super::steps::Batch;
 use crate::NodeClock;
 use crate::NodeDisk;
 use crate::PowerLoss;
-use squall_api::{Input, Role};
+use squall_api::{Input, MembersView, Role};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -133,6 +133,8 @@ pub(crate) struct Node {
     pub(crate) images: Option<u32>,
     pub(crate) lanes: [LaneState; 2],
     pub(crate) standing: Standing,
+    /// The configuration that it has in force, as its last view of one showed.
+    pub(crate) configuration: Option<Arc<MembersView>>,
 }
 
 impl Node {

@@ -77,6 +77,7 @@ where
             images: None,
             lanes: [LaneState::default(), LaneState::default()],
             standing: Standing::of_nobody(),
+            configuration: None,
         });
     }
     let net = Net::new(

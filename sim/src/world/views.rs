@@ -26,12 +26,13 @@ impl Inner {
                         Kind::Role { role, term, leader },
                     );
                 }
-                if let Some(members) = &raft.members
-                    && members.index > self.configuration.index
-                {
-                    self.configuration = members.clone();
-                    let highest = members.all().last().copied().unwrap_or(0);
-                    self.highest_member = self.highest_member.max(highest);
+                if let Some(members) = &raft.members {
+                    self.node(node).configuration = Some(members.clone());
+                    if members.index > self.configuration.index {
+                        self.configuration = members.clone();
+                        let highest = members.all().last().copied().unwrap_or(0);
+                        self.highest_member = self.highest_member.max(highest);
+                    }
                 }
                 let index = raft.commit;
                 self.recorder

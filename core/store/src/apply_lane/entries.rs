@@ -92,6 +92,7 @@ impl ApplyLane {
                 state: Box::new(self.meta.membership.config.to_state()),
             }));
             self.note_removal(now, fx);
+            self.note_standing(now);
         }
         self.publish(&changes, fx)?;
         self.move_line(now, &changes, fx)?;

@@ -70,6 +70,7 @@ impl ApplyLane {
             fx.push(tell);
         }
         self.note_removal(now, fx);
+        self.note_standing(now);
         self.recheck_watches(fx);
         self.line_installed(now, fx)?;
         self.serve_reads(now, fx)?;

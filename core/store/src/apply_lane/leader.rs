@@ -134,6 +134,14 @@ impl ApplyLane {
                 self.heard_hash(now, from, call, &resp, fx);
                 return Ok(());
             }
+            Some(Body::WasRemoved(_)) => {
+                self.tell_who_was_removed(from, call, fx);
+                return Ok(());
+            }
+            Some(Body::Removed(_)) => {
+                self.was_told_of_removal(now, fx);
+                return Ok(());
+            }
             // It asks nothing.
             None => return Ok(()),
         };

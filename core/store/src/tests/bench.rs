@@ -129,6 +129,8 @@ impl Bench {
                 assert_eq!(result.0, id);
                 return result.1;
             }
+            // What it asks of other members meanwhile is lost.
+            effects.retain(|effect| matches!(effect, Effect::Lane(_)));
             effects = match effects.pop() {
                 Some(Effect::Lane(LaneMsg::Propose { data, .. })) => self.commit(data).unwrap(),
                 Some(Effect::Lane(LaneMsg::ReadIndex { ctx })) => {

@@ -491,3 +491,34 @@ fn a_learner_answers_from_what_it_has_and_nothing_else() {
     let planted = said(Bugs::NONE.with(Bug::LearnerServes));
     assert!(planted[1].contains("k1=1"), "{planted:?}");
 }
+
+#[test]
+fn who_was_removed_unheard_is_told_and_ends_voters_and_learners() {
+    for (is_learner, bugs) in [
+        (false, Bugs::NONE),
+        (true, Bugs::NONE),
+        (false, Bugs::NONE.with(Bug::RemovedUnheard)),
+    ] {
+        let mut cluster = Cluster::with(bugs);
+        cluster.call(1, add(is_learner));
+        let newcomer = open_with(4, 0, CrashDisk::default(), cluster.now, bugs);
+        cluster.members.insert(4, newcomer);
+        cluster.run(3_000);
+        cluster.cut_off.insert(4);
+        let said = cluster.call(1, remove(4));
+        assert!(!said.contains("id 4"), "{said}");
+        cluster.run(10_000);
+        assert!(cluster.members.contains_key(&4), "who told it?");
+        cluster.cut_off.clear();
+        cluster.run(10_000);
+        let was_told = !bugs.has(Bug::RemovedUnheard);
+        assert_eq!(!cluster.members.contains_key(&4), was_told);
+        assert_eq!(cluster.marks.contains("apply.heard_of_removal"), was_told);
+        // Members who were cut off themselves are told nothing of the kind.
+        cluster.cut_off.insert(3);
+        cluster.run(10_000);
+        cluster.cut_off.clear();
+        cluster.run(10_000);
+        assert!([1, 2, 3].iter().all(|id| cluster.members.contains_key(id)));
+    }
+}

@@ -113,7 +113,9 @@ impl Controller {
                     follow.stream.close();
                     return After::Done(next - 1);
                 }
-                if now >= until {
+                // A client keeps to the members, as far as it knows them.
+                let is_member = self.world.members().contains(&self.member);
+                if now >= until || !is_member {
                     let (stream, mut rest) = follow.give_up();
                     stream.close();
                     return After::Broken(rest.remove(0));

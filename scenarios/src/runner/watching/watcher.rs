@@ -97,6 +97,12 @@ impl Watcher {
                     follow.stream.close();
                     return Ok(());
                 }
+                // A client keeps to the members, as far as it knows them.
+                if !self.world.members().contains(&self.member) {
+                    let (stream, rest) = follow.give_up();
+                    stream.close();
+                    return Err(rest);
+                }
                 if now >= ask_at {
                     follow.cancel_beyond(goal);
                     follow.ask_progress();
