@@ -187,15 +187,22 @@ pub fn check(
     let (events, known) = all.fold((0, 0), |(all, some), event| {
         (all + 1, some + u64::from(known(&event)))
     });
+    // The host saw everything that anybody was told of: where the replay stops short
+    // of that, it is no pass, however much was judged before.
+    let through = case.truth.through();
+    let stops_short = applied.is_some() && known < events;
     let judge = |validator: &Validator| {
         let judged = if validator.by_truth { known } else { events };
         let nothing = match events {
-            0 => "no watch was told anything",
-            _ => "of no event that was told it is known what was changed",
+            0 => "no watch was told anything".to_owned(),
+            _ if judged == 0 => "of no event that was told it is known what was changed".into(),
+            _ => format!("what was changed is known up to revision {through} only"),
         };
         let verdict = match (validator.judge)(&case) {
             Some(broken) => Verdict::Fail(Box::new(broken.witness(validator.guarantee))),
-            None if judged == 0 => Verdict::Unknown(Reason::TooLittle(nothing.into())),
+            None if judged == 0 || (validator.by_truth && stops_short) => {
+                Verdict::Unknown(Reason::TooLittle(nothing))
+            }
             None => Verdict::Pass {
                 judged,
                 unknown: events - judged,

@@ -13,7 +13,7 @@ use squall_api::pb::watch_request::RequestUnion;
 use squall_api::pb::{
     self, Event, KeyValue, ResponseHeader, WatchCreateRequest, WatchResponse, event,
 };
-use squall_record::{Call, Heard, Op, Outcome, Ret, Said, Stream, Verdict, Why};
+use squall_record::{Call, Heard, Op, Outcome, Reason, Ret, Said, Stream, Verdict, Why};
 use std::collections::BTreeMap;
 
 fn bytes(text: &str) -> Bytes {
@@ -557,4 +557,33 @@ fn who_joins_the_line_of_a_lock_puts_a_key_that_is_told_like_any_other() {
     assert_eq!(judge(event(place.clone(), None)), all);
     let other = KeyValue { lease: 8, ..place };
     assert!(matches!(judge(event(other, None)), Verdict::Fail(_)));
+}
+
+#[test]
+fn where_what_was_changed_is_known_in_part_only_it_is_no_pass() {
+    let (ops, mut applied) = history();
+    applied.truncate(2);
+    let judge = |told: Told| {
+        let checks = check(&[told.stream(0)], &[], &ops, Some(&applied));
+        let verdict = |name: &str| {
+            let found = checks.iter().find(|check| check.name == name);
+            found.expect("it is judged").verdict.clone()
+        };
+        (
+            verdict("watch.reliable"),
+            verdict("watch.true"),
+            verdict("watch.ordered"),
+        )
+    };
+    let short = Verdict::Unknown(Reason::TooLittle(
+        "what was changed is known up to revision 3 only".into(),
+    ));
+    let (reliable, honest, ordered) = judge(told());
+    assert_eq!((&reliable, &honest), (&short, &short));
+    assert!(matches!(ordered, Verdict::Pass { .. }));
+    let mut wrong = told();
+    wrong.event(2, 0).kv.as_mut().unwrap().value = bytes("x");
+    let (reliable, honest, _) = judge(wrong);
+    assert_eq!(reliable, short);
+    assert!(matches!(honest, Verdict::Fail(_)), "{honest:?}");
 }
