@@ -19,7 +19,7 @@ use active::{Active, Known, listed, request};
 use squall_api::pb::alarm_request::AlarmAction;
 use squall_api::pb::request_op::Request as RequestOp;
 use squall_api::pb::{AlarmType, PutRequest, RequestOp as SubRequest, TxnRequest};
-use squall_api::{LeaseRequest, Status};
+use squall_api::{ElectionRequest, LeaseRequest, LockRequest, Status};
 use squall_record::{Call, Check, Fact, Op, Outcome, Verdict, Why, Witness, seconds};
 
 /// The guarantee, in a sentence.
@@ -212,10 +212,14 @@ fn changes(op: &Op) -> bool {
 }
 
 /// Whether `op` may add data. Of a transaction both branches count: it is refused
-/// before anybody knows which one it will be.
+/// before anybody knows which one it will be. Who joins a line or proclaims puts a
+/// key.
 fn takes_space(op: &Op) -> bool {
     match &op.call {
-        Call::Put(_) | Call::Lease(LeaseRequest::Grant(_)) => true,
+        Call::Put(_)
+        | Call::Lease(LeaseRequest::Grant(_))
+        | Call::Lock(LockRequest::Lock(_))
+        | Call::Election(ElectionRequest::Campaign(_) | ElectionRequest::Proclaim(_)) => true,
         Call::Txn(txn) => any(txn, |op| matches!(op, RequestOp::RequestPut(_))),
         _ => false,
     }
@@ -251,6 +255,15 @@ fn cost(op: &Op) -> u64 {
         Call::Put(p) => put(p),
         Call::Txn(t) => branch(&t.success, &put) + branch(&t.failure, &put),
         Call::DeleteRange(_) | Call::Lease(_) => OVERHEAD,
+        Call::Lock(LockRequest::Lock(r)) => OVERHEAD + r.name.len() as u64,
+        Call::Election(ElectionRequest::Campaign(r)) => {
+            OVERHEAD + (r.name.len() + r.value.len()) as u64
+        }
+        Call::Election(ElectionRequest::Proclaim(r)) => {
+            let key = r.leader.as_ref().map_or(0, |leader| leader.key.len());
+            OVERHEAD + (key + r.value.len()) as u64
+        }
+        Call::Lock(_) | Call::Election(_) => OVERHEAD,
         _ => 0,
     }
 }

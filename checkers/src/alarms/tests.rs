@@ -58,6 +58,14 @@ fn put_or_else() -> Call {
     })
 }
 
+fn lock() -> Call {
+    Call::Lock(LockRequest::Lock(pb::v3lockpb::LockRequest::default()))
+}
+
+fn unlock() -> Call {
+    Call::Lock(LockRequest::Unlock(pb::v3lockpb::UnlockRequest::default()))
+}
+
 /// More data than there is space for.
 fn filled() -> Op {
     op(1, 2, put(QUOTA as usize), done())
@@ -200,6 +208,18 @@ fn named_cases_of_false_alarms() {
         (
             "deleting makes space",
             vec![filled(), one(delete(), full())],
+            false,
+            Some("refused-what-takes-none"),
+        ),
+        (
+            "who joins a line puts a key",
+            vec![filled(), one(lock(), full())],
+            false,
+            None,
+        ),
+        (
+            "and who leaves it does not",
+            vec![filled(), one(unlock(), full())],
             false,
             Some("refused-what-takes-none"),
         ),
