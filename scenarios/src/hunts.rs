@@ -353,7 +353,6 @@ pub const fn only(bug: Bug) -> Option<&'static str> {
         Bug::SplitBacklog | Bug::SplitRevisions => "watch.atomic",
         Bug::ProgressAhead | Bug::ProgressWhileBehind => "watch.bookmarkable",
         Bug::CancelWhenFull | Bug::CompactedUnnamed => "watch.compaction",
-        Bug::CreationOneEarly | Bug::UpdateToldAsCreation => "watch.create",
         Bug::ForgetFilters | Bug::KeyWatchedAsRange => "watch.filters",
         Bug::StayFull | Bug::SyncForgets => "watch.live",
         Bug::BatchByKey | Bug::DeletionsLast => "watch.ordered",
@@ -392,6 +391,9 @@ pub fn few(check: &str) -> Option<&'static str> {
              of both quorums voted twice (raft.vote_once)"
         }
         "watch.agree" => "of two watches that disagree one was told what was not written",
+        "watch.create" => {
+            "an event that wrongly says that its key was created is no event of what was written (watch.true)"
+        }
         "watch.cache" => "a cache is wrong only if its list or one of the events that followed was",
         _ => return None,
     })

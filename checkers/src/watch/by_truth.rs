@@ -152,10 +152,7 @@ pub(super) fn honest(case: &Case<'_>) -> Option<Broken> {
                 return Some(Broken::on(watch, t, "before-its-time", text).by(Some(op)));
             }
             let true_event = case.truth.event(revision, key)?;
-            let matches = |truth: &Event| {
-                truth.r#type == event.r#type
-                    && (truth.kv == event.kv || but_for_creation(truth, event))
-            };
+            let matches = |truth: &Event| truth.r#type == event.r#type && truth.kv == event.kv;
             if true_event.is_some_and(matches) {
                 return None;
             }
@@ -183,20 +180,6 @@ pub(super) fn honest(case: &Case<'_>) -> Option<Broken> {
             Some(broken.fact(format!("revision {revision}"), truth))
         })
     })
-}
-
-/// Whether the two differ in whether the key was created, which [`create`] judges,
-/// and in nothing else.
-fn but_for_creation(truth: &Event, event: &Event) -> bool {
-    let (Some(truth), Some(told)) = (&truth.kv, &event.kv) else {
-        return false;
-    };
-    let is_new = |kv: &KeyValue| kv.create_revision == kv.mod_revision;
-    let told_alike = KeyValue {
-        create_revision: truth.create_revision,
-        ..told.clone()
-    };
-    is_new(truth) != is_new(told) && told_alike == *truth
 }
 
 pub(super) fn create(case: &Case<'_>) -> Option<Broken> {

@@ -410,7 +410,7 @@ fn each_damage_is_found_by_its_guarantee() {
         (
             "an update told as a creation",
             |t| t.event(2, 0).kv.as_mut().unwrap().create_revision = 3,
-            &["create/create-flag"],
+            &["true/untrue", "create/create-flag"],
         ),
         (
             "the new value as the previous one",
