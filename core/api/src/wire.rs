@@ -296,9 +296,10 @@ const HEADER: Shape = Shape(&[
     (4, Field::Varint),
 ]);
 
-/// Questions, and answers without lists.
+/// Questions and answers that say all by being there.
 const EMPTY: Shape = Shape(&[]);
 
+/// Questions, and answers without lists.
 const FLAT: Shape = Shape(&[
     (1, Field::Varint),
     (2, Field::Varint),
