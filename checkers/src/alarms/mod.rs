@@ -81,8 +81,8 @@ struct Rules<'a> {
     stored: u64,
     quota: u64,
     differ: bool,
-    /// The types of alarms that somebody activated.
-    asked_for: Vec<AlarmType>,
+    /// The types of alarms that somebody may have activated, and from when on.
+    asked_for: Vec<(AlarmType, u64)>,
 }
 
 impl<'a> Rules<'a> {
@@ -93,7 +93,7 @@ impl<'a> Rules<'a> {
         }
         match &op.outcome {
             Outcome::Refused(status) | Outcome::Unknown(Why::Status(status)) => {
-                self.refusal(op, status)
+                self.refusal(op, ret, status)
             }
             Outcome::Ok(_) => Some(self.success(op, ret)).filter(|_| changes(op)),
             Outcome::Unknown(_) => None,
@@ -110,7 +110,7 @@ impl<'a> Rules<'a> {
     ) -> Result<(), Broken<'a>> {
         for (kind, member) in &alarms {
             let kind = AlarmType::try_from(*kind).unwrap_or_default();
-            if let Err((class, why)) = self.may_be(kind) {
+            if let Err((class, why)) = self.may_be(kind, ret) {
                 let did = format!(
                     "listed an alarm of n{member}, {}, but {why}",
                     kind.as_str_name()
@@ -148,7 +148,7 @@ impl<'a> Rules<'a> {
     }
 
     /// What is refused because of an alarm is refused for cause.
-    fn refusal(&self, op: &Op, status: &Status) -> Option<Result<(), Broken<'a>>> {
+    fn refusal(&self, op: &Op, ret: u64, status: &Status) -> Option<Result<(), Broken<'a>>> {
         let kind = match &status.message {
             message if message.contains(CORRUPT) => AlarmType::Corrupt,
             message if message.contains(NO_SPACE) => AlarmType::Nospace,
@@ -159,12 +159,12 @@ impl<'a> Rules<'a> {
             let did = refused("it takes no space");
             return Some(Err(Broken::of("refused-what-takes-none", did)));
         }
-        let is_true = self.may_be(kind);
+        let is_true = self.may_be(kind, ret);
         Some(is_true.map_err(|(class, why)| Broken::of(class, refused(&why))))
     }
 
-    /// Whether there may be an alarm of `kind`; if not, why not.
-    fn may_be(&self, kind: AlarmType) -> Result<(), (&'static str, String)> {
+    /// Whether there may be an alarm of `kind` by true time `t`; if not, why not.
+    fn may_be(&self, kind: AlarmType, t: u64) -> Result<(), (&'static str, String)> {
         let Rules { stored, quota, .. } = *self;
         let (may_be, class, why) = match kind {
             AlarmType::Corrupt => (
@@ -179,7 +179,8 @@ impl<'a> Rules<'a> {
             ),
             AlarmType::None => (false, "no-such-alarm", "there is no such alarm".to_owned()),
         };
-        match may_be || self.asked_for.contains(&kind) {
+        let asked_for = |(of, since): &(AlarmType, u64)| *of == kind && *since < t;
+        match may_be || self.asked_for.iter().any(asked_for) {
             true => Ok(()),
             false => Err((class, why)),
         }
@@ -196,9 +197,10 @@ impl Broken<'_> {
     }
 }
 
-fn asked_for(op: &Op) -> Option<AlarmType> {
+fn asked_for(op: &Op) -> Option<(AlarmType, u64)> {
     let request = request(op).filter(|r| r.action() == AlarmAction::Activate)?;
-    Some(request.alarm())
+    let is_refused = matches!(op.outcome, Outcome::Refused(_));
+    (!is_refused).then_some((request.alarm(), op.invoke))
 }
 
 /// Whether `op` may change data, and so is refused where data is corrupt.

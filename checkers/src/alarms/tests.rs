@@ -121,13 +121,11 @@ fn named_cases_of_false_alarms() {
     let corrupt = || refused("etcdserver: corrupt cluster");
     let lists = |kind| list(10, 20, AlarmType::None, &[(kind, 1)]);
     let open = || Outcome::Unknown(Why::Status(Status::new(Code::DataLoss, CORRUPT)));
-    let activate = op(
-        3,
-        4,
-        alarm(AlarmAction::Activate, AlarmType::Nospace, 1),
-        done(),
-    );
-    let no_leader = refused("etcdserver: no leader");
+    let said = |invoke, outcome| {
+        let call = alarm(AlarmAction::Activate, AlarmType::Nospace, 1);
+        op(invoke, invoke + 1, call, outcome)
+    };
+    let no_leader = || refused("etcdserver: no leader");
     let one = |call, outcome| op(3, 4, call, outcome);
     // What, the history, whether members differ, what is wrong.
     let cases = [
@@ -189,13 +187,25 @@ fn named_cases_of_false_alarms() {
         ),
         (
             "somebody said so",
-            vec![activate.clone(), one(put(1), full())],
+            vec![said(3, done()), one(put(1), full())],
             false,
             None,
         ),
         (
+            "said, and refused",
+            vec![said(3, no_leader()), one(put(1), full())],
+            false,
+            Some("false-want-of-space"),
+        ),
+        (
+            "said too late",
+            vec![said(5, done()), one(put(1), full())],
+            false,
+            Some("false-want-of-space"),
+        ),
+        (
             "said, and listed",
-            vec![activate, lists(AlarmType::Nospace)],
+            vec![said(3, done()), lists(AlarmType::Nospace)],
             false,
             None,
         ),
@@ -231,7 +241,7 @@ fn named_cases_of_false_alarms() {
         ),
         (
             "other refusals",
-            vec![filled(), one(put(1), no_leader)],
+            vec![filled(), one(put(1), no_leader())],
             false,
             None,
         ),
