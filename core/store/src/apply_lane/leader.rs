@@ -139,7 +139,7 @@ impl ApplyLane {
                 return Ok(());
             }
             Some(Body::Removed(_)) => {
-                self.was_told_of_removal(now, fx);
+                self.was_told_of_removal(now, from, fx);
                 return Ok(());
             }
             // It asks nothing.

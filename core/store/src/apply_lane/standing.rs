@@ -71,9 +71,10 @@ impl ApplyLane {
         }
     }
 
-    /// Somebody has applied this member's removal.
-    pub(super) fn was_told_of_removal(&mut self, now: Now, fx: &mut Effects) {
-        if self.removed.is_none() {
+    /// `from` has applied this member's removal. Only those were asked who are
+    /// members as far as this one knows, and nobody else is believed.
+    pub(super) fn was_told_of_removal(&mut self, now: Now, from: u64, fx: &mut Effects) {
+        if self.removed.is_none() && self.meta.membership.has(from) {
             fx.mark("apply.heard_of_removal");
             self.removed = Some(now.mono);
         }

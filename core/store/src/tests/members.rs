@@ -522,3 +522,27 @@ fn who_was_removed_unheard_is_told_and_ends_voters_and_learners() {
         assert!([1, 2, 3].iter().all(|id| cluster.members.contains_key(id)));
     }
 }
+
+#[test]
+fn only_members_are_believed_that_say_who_was_removed() {
+    use squall_api::pb::peer::{Forwarded, Removed, forwarded::Body};
+    use squall_api::{PeerBody, PeerFrame, VERSION};
+    for (from, is_believed) in [(9, false), (2, true)] {
+        let mut cluster = Cluster::new();
+        let frame = PeerFrame {
+            cluster: config().cluster,
+            from,
+            to: 1,
+            version: VERSION,
+            body: PeerBody::Forwarded(Box::new(Forwarded {
+                id: 7,
+                body: Some(Body::Removed(Removed {})),
+            })),
+        };
+        cluster
+            .inputs
+            .push_back((1, Lane::Apply, Input::Peer(frame)));
+        cluster.run(10);
+        assert_eq!(!cluster.members.contains_key(&1), is_believed, "n{from}");
+    }
+}
