@@ -15,7 +15,7 @@ use raft_proto::eraftpb::{ConfChangeV2, Entry, EntryType, Message, MessageType};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use sha2::{Digest as _, Sha256};
-use squall_api::pb::peer::{Forwarded, SnapshotChunk, forwarded};
+use squall_api::pb::peer::{Forwarded, SnapshotChunk, WasRemovedRequest, forwarded};
 use squall_api::pb::{LeaseTimeToLiveResponse, SnapshotRequest};
 use squall_api::{
     Bugs, Config, Disk, Effect, Effects, Env, Fatal, FrameError, Input, LaneMsg, Machine as _,
@@ -317,13 +317,17 @@ fn body() -> impl Strategy<Value = (u8, Vec<u8>)> {
         };
         (CHUNK, chunk.encode_to_vec())
     });
-    let forwarded = (any::<u64>(), any::<i64>()).prop_map(|(id, lease)| {
+    let forwarded = (any::<u64>(), any::<i64>(), any::<bool>()).prop_map(|(id, lease, asks)| {
         let answer = LeaseTimeToLiveResponse {
             id: lease,
             keys: vec![b"key".to_vec().into()],
             ..LeaseTimeToLiveResponse::default()
         };
-        let body = Some(forwarded::Body::TimeLeft(answer));
+        // Who is told that it was removed ends, as it should.
+        let body = Some(match asks {
+            true => forwarded::Body::WasRemoved(WasRemovedRequest {}),
+            false => forwarded::Body::TimeLeft(answer),
+        });
         (FORWARDED, Forwarded { id, body }.encode_to_vec())
     });
     let anything = (0_u8..6, prop::collection::vec(any::<u8>(), 0..64));
