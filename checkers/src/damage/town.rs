@@ -9,6 +9,7 @@ use crate::line::{self, Place};
 use crate::linearizable::{self, Applied, Budget};
 use crate::rules;
 use crate::store::model::State;
+use crate::watch::truth::event_of;
 use crate::watch::{self, Cache};
 use bytes::Bytes;
 use rand_chacha::ChaCha8Rng;
@@ -19,7 +20,7 @@ use squall_api::pb::v3lockpb::{
     LockRequest as Lock, LockResponse as Locked, UnlockRequest as Unlock,
     UnlockResponse as Unlocked,
 };
-use squall_api::pb::{self, KeyValue, ResponseHeader, event};
+use squall_api::pb::{self, KeyValue, ResponseHeader};
 use squall_api::{LeaseRequest, LeaseResponse, LockRequest, LockResponse};
 use squall_record::{Call, Check, Heard, Op, Outcome, Ret, Said, Stream, Why};
 use std::collections::{BTreeMap, BTreeSet};
@@ -417,18 +418,8 @@ impl Town {
         if revision == before {
             return;
         }
-        let mut events = Vec::new();
-        self.state.written_at(revision, |kv| {
-            let kind = match kv.version {
-                0 => event::EventType::Delete,
-                _ => event::EventType::Put,
-            };
-            events.push(pb::Event {
-                r#type: kind.into(),
-                kv: Some(kv.clone()),
-                prev_kv: self.state.key_at(&kv.key, before).cloned(),
-            });
-        });
+        let event = |kv: &pb::KeyValue| event_of(kv, self.state.key_at(&kv.key, before));
+        let events = self.state.newest().map(event).collect();
         self.say(pb::WatchResponse {
             header: header(revision),
             events,

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use squall_api::pb::v3electionpb::LeaderKey;
 use squall_api::{ElectionRequest, ElectionResponse, LeaseRequest, LockRequest};
 use squall_record::{Call, Fact, Op, Outcome, Ret, seconds};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Every lock that was given, in order of time; the same lease's locks are one.
 pub(super) fn holds<'a>(history: &'a [Op], ended: &BTreeMap<i64, u64>) -> Vec<Hold<'a>> {
@@ -187,17 +187,25 @@ pub(super) fn in_office(case: &Case<'_>) -> Found {
 pub fn both_believe(history: &[Op], ended: &[Ended]) -> u64 {
     let holds = holds(history, &ends(ended));
     // A client goes on believing until it unlocks, or begins anew.
+    let mut begins: BTreeMap<u32, BTreeSet<u64>> = BTreeMap::new();
+    let mut unlocks: BTreeMap<(u32, &Bytes), BTreeSet<u64>> = BTreeMap::new();
+    for op in history {
+        match &op.call {
+            Call::Lock(LockRequest::Unlock(r)) => {
+                let of_client = unlocks.entry((op.client, &r.key)).or_default();
+                of_client.insert(op.invoke);
+            }
+            Call::Lease(LeaseRequest::Grant(_)) => {
+                begins.entry(op.client).or_default().insert(op.invoke);
+            }
+            _ => {}
+        }
+    }
     let believes_until = |hold: &Hold<'_>| {
-        let ends = history.iter().filter(|op| {
-            op.client == hold.op.client
-                && op.invoke > hold.from
-                && match &op.call {
-                    Call::Lock(LockRequest::Unlock(r)) => r.key == *hold.key,
-                    Call::Lease(LeaseRequest::Grant(_)) => true,
-                    _ => false,
-                }
-        });
-        ends.map(|op| op.invoke).min().unwrap_or(hold.from)
+        let client = hold.op.client;
+        let after = |times: Option<&BTreeSet<u64>>| times?.range(hold.from + 1..).next().copied();
+        let ends = [begins.get(&client), unlocks.get(&(client, hold.key))].map(after);
+        ends.into_iter().flatten().min().unwrap_or(hold.from)
     };
     let mut count = 0;
     let mut last: BTreeMap<&[u8], u64> = BTreeMap::new();

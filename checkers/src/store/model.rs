@@ -7,7 +7,8 @@
 use bytes::Bytes;
 use squall_api::pb::{self, KeyValue, ResponseHeader};
 use squall_record::{Call, Ret};
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use xxhash_rust::xxh3::Xxh3;
 
 use pb::compare::{CompareResult, CompareTarget, TargetUnion};
@@ -23,6 +24,8 @@ pub(crate) const FIRST_REVISION: i64 = 1;
 pub(crate) struct State {
     revision: i64,
     versions: BTreeMap<Bytes, Vec<KeyValue>>,
+    /// The keys that the current revision wrote.
+    newest: BTreeSet<Bytes>,
 }
 
 /// Why the store would have refused a call; a refused call has no effect.
@@ -52,10 +55,7 @@ impl Refusal {
 
 impl Default for State {
     fn default() -> State {
-        State {
-            revision: FIRST_REVISION,
-            versions: BTreeMap::new(),
-        }
+        State::at_revision(FIRST_REVISION)
     }
 }
 
@@ -69,10 +69,9 @@ impl State {
     pub(crate) fn answer(&mut self, call: &Call) -> Result<Ret, Refusal> {
         let mut txn = Running {
             main: self.revision + 1,
-            changed: false,
+            written: BTreeSet::new(),
             state: self,
         };
-        let before = txn.state.revision;
         let answered = match call {
             Call::Range(r) => txn.range(r).map(Ret::Range),
             Call::Put(r) => txn.put(r).map(Ret::Put),
@@ -86,17 +85,19 @@ impl State {
             }
             _ => Err(Refusal::NotKv),
         };
-        let main = txn.main;
-        let changed = txn.changed;
+        let Running { main, written, .. } = txn;
         let mut ret = match answered {
             Ok(ret) => ret,
             Err(refusal) => {
-                self.forget_after(before);
+                self.take_back(&written);
                 return Err(refusal);
             }
         };
-        let revision = if changed { main } else { before };
-        self.revision = revision;
+        if !written.is_empty() {
+            self.revision = main;
+            self.newest = written;
+        }
+        let revision = self.revision;
         let header = match &mut ret {
             Ret::Range(r) => &mut r.header,
             Ret::Put(r) => &mut r.header,
@@ -113,6 +114,7 @@ impl State {
         State {
             revision,
             versions: BTreeMap::new(),
+            newest: BTreeSet::new(),
         }
     }
 
@@ -121,15 +123,12 @@ impl State {
         self.versions.entry(kv.key.clone()).or_default().push(kv);
     }
 
-    /// Calls `f` for every version written at a revision, in order of keys.
-    pub(crate) fn written_at(&self, revision: i64, mut f: impl FnMut(&KeyValue)) {
-        for versions in self.versions.values() {
-            let from = versions.partition_point(|kv| kv.mod_revision < revision);
-            versions[from..]
-                .iter()
-                .take_while(|kv| kv.mod_revision == revision)
-                .for_each(&mut f);
-        }
+    /// Every version that was written at the current revision, in order of keys.
+    pub(crate) fn newest(&self) -> impl Iterator<Item = &KeyValue> {
+        self.newest.iter().flat_map(|key| {
+            let versions = &self.versions[key];
+            &versions[versions.partition_point(|kv| kv.mod_revision < self.revision)..]
+        })
     }
 
     /// Equal for equal states, and rarely for others.
@@ -159,14 +158,19 @@ impl State {
         64 + 64 * self.versions.len() + size_of::<KeyValue>() * versions
     }
 
-    /// Takes back everything after `revision`.
-    fn forget_after(&mut self, revision: i64) {
-        for versions in self.versions.values_mut() {
-            while versions.last().is_some_and(|kv| kv.mod_revision > revision) {
-                versions.pop();
+    /// Takes back what was written after the current revision.
+    fn take_back(&mut self, written: &BTreeSet<Bytes>) {
+        for key in written {
+            if let Entry::Occupied(mut versions) = self.versions.entry(key.clone()) {
+                let is_after = |kv: &KeyValue| kv.mod_revision > self.revision;
+                while versions.get().last().is_some_and(is_after) {
+                    versions.get_mut().pop();
+                }
+                if versions.get().is_empty() {
+                    versions.remove();
+                }
             }
         }
-        self.versions.retain(|_, versions| !versions.is_empty());
     }
 
     /// `key`'s newest version at `revision`, if it is there.
@@ -246,15 +250,15 @@ struct Running<'a> {
     state: &'a mut State,
     /// The revision at which its writes are made.
     main: i64,
-    changed: bool,
+    /// The keys that it has written so far.
+    written: BTreeSet<Bytes>,
 }
 
 impl Running<'_> {
     fn revision(&self) -> i64 {
-        if self.changed {
-            self.main
-        } else {
-            self.state.revision
+        match self.written.is_empty() {
+            true => self.state.revision,
+            false => self.main,
         }
     }
 
@@ -380,7 +384,7 @@ impl Running<'_> {
     }
 
     fn write(&mut self, kv: KeyValue) {
-        self.changed = true;
+        self.written.insert(kv.key.clone());
         self.state
             .versions
             .entry(kv.key.clone())

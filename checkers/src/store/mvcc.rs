@@ -130,10 +130,7 @@ impl<'k, 'a> Mvcc<'k, 'a> {
 
     /// Takes over what a call did to a sample of this state.
     fn adopt(&mut self, sample: &State, call: &'a Call) {
-        let main = self.revision + 1;
-        let mut written = Vec::new();
-        sample.written_at(main, |kv| written.push(kv.clone()));
-        for kv in written {
+        for kv in sample.newest() {
             let key = self
                 .keys
                 .find(&kv.key)
@@ -141,7 +138,7 @@ impl<'k, 'a> Mvcc<'k, 'a> {
             let value = match kv.value.is_empty() {
                 true => &[][..],
                 false => self
-                    .value_of(call, &kv)
+                    .value_of(call, kv)
                     .expect("a value comes from the call, or was there before"),
             };
             self.push(

@@ -5,6 +5,7 @@ use squall_api::pb::watch_create_request::FilterType;
 use squall_api::pb::watch_request::RequestUnion;
 use squall_api::pb::{Event, WatchCreateRequest, WatchResponse, event};
 use squall_record::{Call, Ret, Stream, seconds};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One watch, from its creation on.
 #[derive(Debug)]
@@ -52,9 +53,9 @@ impl<'a> Watch<'a> {
             .filter_map(|(t, response)| Some((*t, bookmark(response)?)))
     }
 
-    /// The response that ended it, if one did.
+    /// The response that ended it, if one did: nothing is heard after it.
     pub(crate) fn canceled(&self) -> Option<(u64, &'a WatchResponse)> {
-        self.heard.iter().find(|(_, r)| r.canceled).copied()
+        self.heard.last().filter(|(_, r)| r.canceled).copied()
     }
 
     /// Whether a change of `key` is to be told, as far as its key goes.
@@ -123,7 +124,10 @@ fn read_stream<'a>(stream: &'a Stream, watches: &mut Vec<Watch<'a>>, strays: &mu
             class,
         });
     };
-    let first = watches.len();
+    // Of each identifier, which watches had it, one after the other; and which
+    // watches go on.
+    let mut named: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
+    let mut open: BTreeSet<usize> = BTreeSet::new();
     for heard in &stream.heard {
         let (t, Ret::Watch(response)) = (heard.t, &heard.message) else {
             stray(heard.t, "an answer to another call".into(), "other-answer");
@@ -141,6 +145,11 @@ fn read_stream<'a>(stream: &'a Stream, watches: &mut Vec<Watch<'a>>, strays: &mu
                 0 => revision(response) + 1,
                 start => start,
             };
+            named
+                .entry(response.watch_id)
+                .or_default()
+                .push(watches.len());
+            open.insert(watches.len());
             watches.push(Watch {
                 stream,
                 id: response.watch_id,
@@ -152,23 +161,27 @@ fn read_stream<'a>(stream: &'a Stream, watches: &mut Vec<Watch<'a>>, strays: &mu
             continue;
         }
         let is_progress = response.events.is_empty() && !response.canceled;
-        let mut open = watches[first..]
-            .iter_mut()
-            .filter(|watch| watch.canceled().is_none());
         if response.watch_id == -1 && is_progress {
-            open.for_each(|watch| watch.heard.push((t, response)));
+            open.iter()
+                .for_each(|i| watches[*i].heard.push((t, response)));
             continue;
         }
-        match open.find(|watch| watch.id == response.watch_id) {
-            Some(watch) => watch.heard.push((t, response)),
+        let so_named = named.get(&response.watch_id);
+        match so_named.into_iter().flatten().find(|i| open.contains(i)) {
+            Some(i) => {
+                watches[*i].heard.push((t, response));
+                if response.canceled {
+                    open.remove(i);
+                }
+            }
             None => stray(
                 t,
                 format!(
                     "something for watch {}, which was {} at {}",
                     response.watch_id,
-                    match watches[first..].iter().any(|w| w.id == response.watch_id) {
-                        true => "canceled",
-                        false => "not created",
+                    match so_named {
+                        Some(_) => "canceled",
+                        None => "not created",
                     },
                     seconds(t)
                 ),
@@ -178,11 +191,10 @@ fn read_stream<'a>(stream: &'a Stream, watches: &mut Vec<Watch<'a>>, strays: &mu
     }
     for (t, request) in requests() {
         if let RequestUnion::CancelRequest(cancel) = request {
-            let named = watches[first..]
-                .iter_mut()
-                .filter(|w| w.id == cancel.watch_id && w.heard[0].0 <= t);
-            if let Some(watch) = named.last() {
-                watch.cancel_said.get_or_insert(t);
+            let so_named = named.get(&cancel.watch_id).into_iter().flatten();
+            let by_then = so_named.take_while(|i| watches[**i].heard[0].0 <= t);
+            if let Some(i) = by_then.last() {
+                watches[*i].cancel_said.get_or_insert(t);
             }
         }
     }

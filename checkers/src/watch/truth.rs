@@ -3,7 +3,6 @@
 
 use crate::linearizable::Applied;
 use crate::store::model::{FIRST_REVISION, State};
-use crate::store::timeline::may_write;
 use bytes::Bytes;
 use squall_api::pb::{Event, KeyValue, event};
 use squall_record::{Call, Op, Outcome};
@@ -44,28 +43,17 @@ impl<'a> Truth<'a> {
                 continue;
             }
             let Some(op) = entry.op.and_then(|op| by_id.get(&op)) else {
-                if entry.revision == before {
-                    continue;
-                }
                 break;
             };
-            // Whoever was refused, for a reason that the replay does not know or for
-            // one that it does, changed nothing.
-            let is_silent = match &op.outcome {
-                Outcome::Ok(_) => false,
-                Outcome::Refused(_) => true,
-                Outcome::Unknown(_) => entry.revision == before && may_write(&op.call),
-            };
-            if !is_silent {
+            // Whoever was refused changed nothing.
+            if !matches!(op.outcome, Outcome::Refused(_)) {
                 let _ = state.answer(&op.call);
             }
             if state.revision() != entry.revision {
                 break;
             }
-            let mut events = Vec::new();
-            state.written_at(entry.revision, |kv| {
-                events.push(event_of(kv, state.key_at(&kv.key, before)));
-            });
+            let event = |kv| event_of(kv, state.key_at(&kv.key, before));
+            let events = state.newest().map(event).collect();
             truth.revisions.insert(entry.revision, (op, events));
             truth.through = entry.revision;
         }
@@ -131,7 +119,8 @@ impl<'a> Truth<'a> {
     }
 }
 
-fn event_of(kv: &KeyValue, before: Option<&KeyValue>) -> Event {
+/// The event that tells of a version, with what was there before it.
+pub(crate) fn event_of(kv: &KeyValue, before: Option<&KeyValue>) -> Event {
     let kind = match kv.version {
         0 => event::EventType::Delete,
         _ => event::EventType::Put,
