@@ -44,17 +44,20 @@ fn verdict(
     within: u64,
     end: u64,
 ) -> Verdict {
+    let faults = Faults::of(events);
+    let mut invoked: Vec<&Op> = history.iter().collect();
+    invoked.sort_by_key(|op| (op.invoke, op.id));
     let mut judged = 0;
     let mut unknown = 0;
-    for (t, name) in ends(events, label) {
+    for (t, name) in faults.ends(label) {
         let mut window = t + within;
-        let until = calm_until(events, t).min(end);
+        let until = faults.calm_until(t).min(end);
         if window + WINDOW > until {
             unknown += 1;
             continue;
         }
         while window + WINDOW <= until {
-            if let Some(witness) = misses(history, window, t, name, within) {
+            if let Some(witness) = misses(&invoked, window, t, name, within) {
                 return Verdict::Fail(Box::new(witness));
             }
             judged += 1;
@@ -71,57 +74,57 @@ fn verdict(
     Verdict::Pass { judged, unknown }
 }
 
-/// When the faults in question ended, and their names.
-fn ends<'a>(
-    events: &'a [Event],
-    wanted: Option<&'a str>,
-) -> impl Iterator<Item = (u64, &'a str)> + 'a {
-    events.iter().filter_map(move |event| match &event.kind {
-        Kind::Fault {
-            phase: FaultPhase::End,
-            label,
-            ..
-        } if wanted.is_none_or(|wanted| wanted == label) => Some((event.t, label.as_str())),
-        _ => None,
-    })
-}
+/// When faults set in and ended, with how many were active from then on.
+struct Faults<'a>(Vec<(u64, FaultPhase, &'a str, u64)>);
 
-/// Until when nothing is broken, from `t` on: not at all if another fault is
-/// active then.
-fn calm_until(events: &[Event], t: u64) -> u64 {
-    let mut active = 0u64;
-    for event in events {
-        let Kind::Fault { phase, .. } = event.kind else {
-            continue;
-        };
-        if event.t > t {
-            return match (active, phase) {
-                (0, FaultPhase::Start) => event.t,
-                _ => t,
+impl<'a> Faults<'a> {
+    fn of(events: &'a [Event]) -> Faults<'a> {
+        let mut active = 0u64;
+        let faults = events.iter().filter_map(|event| {
+            let Kind::Fault { phase, label, .. } = &event.kind else {
+                return None;
             };
-        }
-        match phase {
-            FaultPhase::Start => active += 1,
-            FaultPhase::End => active = active.saturating_sub(1),
+            active = match phase {
+                FaultPhase::Start => active + 1,
+                FaultPhase::End => active.saturating_sub(1),
+            };
+            Some((event.t, *phase, label.as_str(), active))
+        });
+        Faults(faults.collect())
+    }
+
+    /// When the faults in question ended, and their names.
+    fn ends(&self, wanted: Option<&str>) -> impl Iterator<Item = (u64, &'a str)> {
+        self.0.iter().filter_map(move |(t, phase, label, _)| {
+            let is_wanted = wanted.is_none_or(|wanted| wanted == *label);
+            (*phase == FaultPhase::End && is_wanted).then_some((*t, *label))
+        })
+    }
+
+    /// Until when nothing is broken, from `t` on: not at all if another fault is
+    /// active then.
+    fn calm_until(&self, t: u64) -> u64 {
+        let next = self.0.partition_point(|(at, ..)| *at <= t);
+        let active = next.checked_sub(1).map_or(0, |last| self.0[last].3);
+        match (active, self.0.get(next)) {
+            (0, None) => u64::MAX,
+            (0, Some((at, FaultPhase::Start, ..))) => *at,
+            _ => t,
         }
     }
-    if active > 0 { t } else { u64::MAX }
 }
 
-fn misses(history: &[Op], window: u64, end: u64, label: &str, within: u64) -> Option<Witness> {
-    let invoked = || {
-        history
-            .iter()
-            .filter(|op| (window..window + WINDOW).contains(&op.invoke))
-    };
-    let all = invoked().count() as u64;
-    let ok = invoked()
-        .filter(|op| matches!(op.outcome, Outcome::Ok(_)))
-        .count() as u64;
+/// Judges a window, by operations in the order in which they were invoked.
+fn misses(invoked: &[&Op], window: u64, end: u64, label: &str, within: u64) -> Option<Witness> {
+    let before = |t: u64| invoked.partition_point(|op| op.invoke < t);
+    let invoked = &invoked[before(window)..before(window + WINDOW)];
+    let is_ok = |op: &&&Op| matches!(op.outcome, Outcome::Ok(_));
+    let all = invoked.len() as u64;
+    let ok = invoked.iter().filter(is_ok).count() as u64;
     if ok * 100 >= all * BAR {
         return None;
     }
-    let failed = invoked().filter(|op| !matches!(op.outcome, Outcome::Ok(_)));
+    let failed = invoked.iter().filter(|op| !is_ok(op));
     Some(Witness {
         guarantee: GUARANTEE.into(),
         sentence: format!(
@@ -132,7 +135,7 @@ fn misses(history: &[Op], window: u64, end: u64, label: &str, within: u64) -> Op
         ),
         t: window,
         node: None,
-        ops: failed.take(12).cloned().collect(),
+        ops: failed.take(12).copied().cloned().collect(),
         facts: vec![
             Fact::new(
                 "bound",

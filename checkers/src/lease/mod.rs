@@ -171,8 +171,13 @@ impl<'a> Leases<'a> {
 
     /// How much of an interval was disturbed.
     fn disturbed_within(&self, from: u64, to: u64) -> u64 {
-        let overlap = |(start, end): &(u64, u64)| (*end).min(to).saturating_sub((*start).max(from));
-        self.disturbed.iter().map(overlap).sum()
+        // They are in order, and none overlaps another.
+        let first = self.disturbed.partition_point(|(_, end)| *end <= from);
+        let windows = self.disturbed[first..].iter();
+        let windows = windows.take_while(|(start, _)| *start < to);
+        windows
+            .map(|(start, end)| (*end).min(to) - (*start).max(from))
+            .sum()
     }
 }
 

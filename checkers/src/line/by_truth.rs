@@ -9,14 +9,19 @@ use squall_api::pb::v3electionpb::LeaderResponse;
 use squall_api::pb::{Event, TxnRequest, event};
 use squall_api::{ElectionRequest, ElectionResponse};
 use squall_record::{Call, Fact, Op, Outcome, Ret, Witness, seconds};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A key and the revision of its creation.
 type Head = (Bytes, i64);
 
-/// Who was at the head of each line, from which revision on.
+/// Who was at the head of each line.
 #[derive(Default)]
-pub(super) struct Heads(BTreeMap<Bytes, Vec<(i64, Option<Head>)>>);
+pub(super) struct Heads {
+    /// From which revision on, line by line.
+    since: BTreeMap<Bytes, Vec<(i64, Option<Head>)>>,
+    /// Whoever was there at some time.
+    ever: BTreeSet<Head>,
+}
 
 impl Heads {
     pub(super) fn of(truth: &Truth<'_>) -> Heads {
@@ -41,7 +46,8 @@ impl Heads {
                 let head = line.first_key_value();
                 let head = head.map(|(created, key)| (key.clone(), *created));
                 let name = Bytes::copy_from_slice(name);
-                let all = heads.0.entry(name).or_default();
+                let all = heads.since.entry(name).or_default();
+                heads.ever.extend(head.clone());
                 if all.last().is_none_or(|(_, last)| *last != head) {
                     all.push((revision, head));
                 }
@@ -52,18 +58,14 @@ impl Heads {
 
     /// Who was at the head at a revision.
     fn at(&self, line: &[u8], revision: i64) -> Option<&Head> {
-        let all = self.0.get(line)?;
+        let all = self.since.get(line)?;
         let upto = all.partition_point(|(from, _)| *from <= revision);
         all.get(upto.checked_sub(1)?)?.1.as_ref()
     }
 
     /// Whether this key, as it was created then, ever was at the head.
     fn ever(&self, key: &Bytes, created: i64) -> bool {
-        let all = line_of(key).and_then(|line| self.0.get(line));
-        let is_it = |head: &Head| head.0 == *key && head.1 == created;
-        all.into_iter()
-            .flatten()
-            .any(|(_, head)| head.as_ref().is_some_and(is_it))
+        self.ever.contains(&(key.clone(), created))
     }
 }
 
@@ -161,13 +163,14 @@ pub(super) fn one_leader(case: &Case<'_>) -> Found {
     const GUARANTEE: &str = "the leader is the candidate that came first of those who are there: one \
                              at each revision, and whoever is told that it won was one";
     let mut judged = Judged::default();
+    let is_complete = is_complete(case);
     for op in case.history {
         match &op.outcome {
             Outcome::Ok(Ret::Election(ElectionResponse::Campaign(r))) => {
                 let Some(leader) = &r.leader else { continue };
                 let was_first = case.heads.ever(&leader.key, leader.rev);
                 // It may have become first at a revision that is not known.
-                if !was_first && !is_complete(case) {
+                if !was_first && !is_complete {
                     judged.unclear += 1;
                     continue;
                 }

@@ -16,8 +16,14 @@ struct Missing<'a> {
     revision: i64,
 }
 
-/// What a watch was not told of the revisions from one to another.
-fn missing<'c>(case: &'c Case<'_>, watch: &Watch<'_>, from: i64, to: i64) -> Option<Missing<'c>> {
+/// What a watch was not told of the revisions from one to another: of each the
+/// first change.
+fn missing<'c>(
+    case: &'c Case<'_>,
+    watch: &'c Watch<'_>,
+    from: i64,
+    to: i64,
+) -> impl Iterator<Item = Missing<'c>> {
     let told: BTreeSet<(i64, &bytes::Bytes)> = watch
         .events()
         .map(|(_, event)| {
@@ -25,20 +31,18 @@ fn missing<'c>(case: &'c Case<'_>, watch: &Watch<'_>, from: i64, to: i64) -> Opt
             (revision, key)
         })
         .collect();
-    for (revision, op, events) in case.truth.between(from, to) {
-        let lost = events.iter().find(|event| {
+    let between = case.truth.between(from, to);
+    between.filter_map(move |(revision, op, events)| {
+        let event = events.iter().find(|event| {
             let key = kv_of(event).0;
             watch.covers(key) && watch.passes(event) && !told.contains(&(revision, key))
-        });
-        if let Some(event) = lost {
-            return Some(Missing {
-                event,
-                op,
-                revision,
-            });
-        }
-    }
-    None
+        })?;
+        Some(Missing {
+            event,
+            op,
+            revision,
+        })
+    })
 }
 
 fn first_and_last(watch: &Watch<'_>) -> Option<(i64, i64)> {
@@ -71,7 +75,7 @@ pub(super) fn resumable(case: &Case<'_>) -> Option<Broken> {
             return Some(Broken::on(watch, t, "before-start", text));
         }
         let (first, _) = first_and_last(watch)?;
-        let lost = missing(case, watch, watch.start, first - 1)?;
+        let lost = missing(case, watch, watch.start, first - 1).next()?;
         Some(gap(watch, lost, "start-missed", "of"))
     })
 }
@@ -81,14 +85,9 @@ pub(super) fn reliable(case: &Case<'_>) -> Option<Broken> {
         let (first, last) = first_and_last(watch)?;
         // A part of a revision is a matter of atomicity.
         let whole: BTreeSet<i64> = watch.events().map(|(_, e)| kv_of(e).1).collect();
-        let mut from = first.max(watch.start);
-        while let Some(lost) = missing(case, watch, from, last) {
-            if !whole.contains(&lost.revision) {
-                return Some(gap(watch, lost, "gap", "up to"));
-            }
-            from = lost.revision + 1;
-        }
-        None
+        let mut lost = missing(case, watch, first.max(watch.start), last);
+        let lost = lost.find(|lost| !whole.contains(&lost.revision))?;
+        Some(gap(watch, lost, "gap", "up to"))
     })
 }
 
@@ -130,7 +129,7 @@ pub(super) fn bookmarkable(case: &Case<'_>) -> Option<Broken> {
             }
         }
         let from = first_and_last(watch).map_or(watch.start, |(_, last)| last + 1);
-        let lost = missing(case, watch, from.max(watch.start), last)?;
+        let lost = missing(case, watch, from.max(watch.start), last).next()?;
         Some(gap(watch, lost, "bookmark-gap", "by a bookmark that it has come to"))
     })
 }

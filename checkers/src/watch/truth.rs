@@ -1,6 +1,7 @@
 //! What was changed at which revision, by replaying the order in which the host
 //! of the store saw operations applied.
 
+use super::told::kv_of;
 use crate::linearizable::Applied;
 use crate::store::model::{FIRST_REVISION, State};
 use bytes::Bytes;
@@ -96,8 +97,9 @@ impl<'a> Truth<'a> {
         }
         let (_, events) = self.revisions.get(&revision)?;
         // A transaction may delete a key and put it again: the last one counts.
-        let of_key = |event: &&Event| event.kv.as_ref().is_some_and(|kv| kv.key == *key);
-        Some(events.iter().rev().find(of_key))
+        let upto = events.partition_point(|event| kv_of(event).0 <= key);
+        let last = upto.checked_sub(1).map(|last| &events[last]);
+        Some(last.filter(|event| kv_of(event).0 == key))
     }
 
     /// The keys of a state that was changed up to a revision, if that is known.
