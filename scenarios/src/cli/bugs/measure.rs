@@ -48,8 +48,8 @@ pub(super) struct Measured {
     pub(super) scenarios: &'static [&'static str],
     /// The checks that found it.
     pub(super) checks: Vec<String>,
-    /// The check that found it each time, and each time alone.
-    pub(super) only: Option<String>,
+    /// From how many starts it was found by one check, with no other failing beside it.
+    pub(super) alone: u64,
     pub(super) starts: u64,
     pub(super) found: u64,
     /// Of the starts; those that found nothing count as longer than any other.
@@ -128,9 +128,7 @@ pub(super) fn measure(
 fn sum_up(bug: Bug, prey: &[Prey]) -> Measured {
     let found: Vec<&Found> = prey.iter().filter_map(|p| p.found.as_ref()).collect();
     let checks: BTreeSet<String> = found.iter().map(|found| found.check.clone()).collect();
-    let alone = found.iter().all(|found| found.alone);
-    let only = checks.first().filter(|_| alone && checks.len() == 1);
-    let only = only.cloned();
+    let alone = found.iter().filter(|found| found.alone).count() as u64;
     let mut runs: Vec<Option<u64>> = (prey.iter())
         .map(|p| p.found.as_ref().map(|_| p.runs))
         .collect();
@@ -141,7 +139,7 @@ fn sum_up(bug: Bug, prey: &[Prey]) -> Measured {
         id: bug.id(),
         scenarios: hunts::scenarios(bug),
         checks: checks.into_iter().collect(),
-        only,
+        alone,
         starts: prey.len() as u64,
         found: found.len() as u64,
         median_runs: runs.get((prey.len() - 1) / 2).copied().flatten(),
@@ -201,12 +199,11 @@ mod tests {
     }
 
     #[test]
-    fn a_check_finds_a_bug_alone_if_no_run_shows_it_otherwise() {
-        let only = |prey: &[Prey]| sum_up(Bug::ForgetVote, prey).only;
-        let linearizable = Some("linearizable".to_owned());
-        assert_eq!(only(&[prey(3, true), prey(4, true)]), linearizable);
-        assert_eq!(only(&[prey(3, true), prey(4, false)]), linearizable);
-        assert_eq!(only(&[prey(3, true), prey(9, true)]), None);
-        assert_eq!(only(&[prey(3, false)]), None);
+    fn starts_are_counted_from_which_no_other_check_failed() {
+        let alone = |prey: &[Prey]| sum_up(Bug::ForgetVote, prey).alone;
+        assert_eq!(alone(&[prey(3, true), prey(4, true)]), 2);
+        assert_eq!(alone(&[prey(3, true), prey(4, false)]), 1);
+        assert_eq!(alone(&[prey(3, true), prey(9, true)]), 1);
+        assert_eq!(alone(&[prey(3, false)]), 0);
     }
 }
