@@ -206,19 +206,6 @@ mod tests {
     }
 
     #[test]
-    fn each_check_found_two_bugs_alone_or_it_is_said_why_not() {
-        let record = Record::built_in();
-        for check in hunts::CHECKS {
-            let alone = record.0.values().filter(|e| e.only() == Some(check));
-            let alone = alone.count();
-            assert!(
-                alone >= 2 || hunts::few(check).is_some(),
-                "{check} found {alone} bugs alone"
-            );
-        }
-    }
-
-    #[test]
     fn what_is_measured_again_replaces_what_was_known_and_nothing_else() {
         let measured = |bug: Bug, checks: &[&str], alone: u64| Measured {
             bug: bug.name(),
