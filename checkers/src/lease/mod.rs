@@ -169,15 +169,15 @@ impl<'a> Leases<'a> {
         self.leases.get(&id).filter(|lease| lease.grants.len() == 1)
     }
 
-    /// How much of an interval was disturbed.
+    /// How much of an interval was disturbed: nothing of one that ends before it
+    /// begins.
     fn disturbed_within(&self, from: u64, to: u64) -> u64 {
         // They are in order, and none overlaps another.
         let first = self.disturbed.partition_point(|(_, end)| *end <= from);
         let windows = self.disturbed[first..].iter();
         let windows = windows.take_while(|(start, _)| *start < to);
-        windows
-            .map(|(start, end)| (*end).min(to) - (*start).max(from))
-            .sum()
+        let overlap = |(start, end): &(u64, u64)| (*end).min(to).saturating_sub((*start).max(from));
+        windows.map(overlap).sum()
     }
 }
 

@@ -210,6 +210,7 @@ fn every_rule_passes_and_fails_as_the_table_says() {
         ("never ends", case().grant((0, 1), 5), 200, late),
         ("never ends, but was renewed", case().grant((0, 1), 5).keep((150, 151), 5), 200, ""),
         ("may have been renewed", case().grant((0, 1), 5).keep_said((50, 60), unknown()).end(200, true), 300, ""),
+        ("may be renewed yet when it has ended, in a fault", case().grant((0, 1), 5).fault(20, 400).keep_said((50, 60), unknown()).end(70, true), 500, ""),
         ("was not renewed", case().grant((0, 1), 5).keep_said((50, 60), refused()).end(200, true), 300, late),
         ("a new leader gives it its time again", case().grant((0, 1), 5).elected(40).end(150, true), 300, ""),
         ("but only what was left", case().grant((0, 1), 20).elected(190).end(315, true), 400, late),
