@@ -31,8 +31,8 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// The check that found it from every start, if from most of them it was found by
-    /// that one alone.
+    /// The check that found it whenever it was found, if mostly no other failed beside
+    /// that one.
     fn only(&self) -> Option<&str> {
         let found = self.found.split(' ').next()?.parse::<u64>().ok()?;
         let is_one = !self.by.is_empty() && !self.by.contains(',');
